@@ -1,0 +1,80 @@
+//! Time, injected: every time-out, timestamp and linger asks a [`Clock`], so that tests own time.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::record::Timestamp;
+
+/// A source of time.
+pub trait Clock: Debug + Send + Sync + 'static {
+    /// Milliseconds since the Unix epoch, for record timestamps. May jump when the clock is set.
+    fn wall(&self) -> Timestamp;
+
+    /// Time since some fixed instant, for time-outs. Never goes back.
+    fn monotonic(&self) -> Duration;
+}
+
+/// The machine's clock. The default.
+#[derive(Debug, Clone)]
+pub struct SystemClock {
+    started: Instant,
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self { started: Instant::now() }
+    }
+}
+
+impl Clock for SystemClock {
+    fn wall(&self) -> Timestamp {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::try_from(since_epoch.as_millis()).unwrap_or(Timestamp::MAX)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+/// A clock that moves only when told to. Clones share the same time.
+///
+/// ```
+/// use std::time::Duration;
+/// use streamlog::{Clock, ManualClock};
+///
+/// let clock = ManualClock::new(1_000);
+/// clock.advance(Duration::from_secs(2));
+/// assert_eq!(clock.wall(), 3_000);
+/// ```
+#[derive(Debug, Clone)]
+pub struct ManualClock {
+    now: Arc<AtomicI64>,
+    start: Timestamp,
+}
+
+impl ManualClock {
+    /// A clock that stands at `start`, in milliseconds since the Unix epoch.
+    pub fn new(start: Timestamp) -> Self {
+        Self { now: Arc::new(AtomicI64::new(start)), start }
+    }
+
+    /// Moves the clock forward, by whole milliseconds.
+    pub fn advance(&self, by: Duration) {
+        let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        self.now.fetch_add(by, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn wall(&self) -> Timestamp {
+        self.now.load(Ordering::SeqCst)
+    }
+
+    fn monotonic(&self) -> Duration {
+        let elapsed = self.wall().saturating_sub(self.start);
+        Duration::from_millis(u64::try_from(elapsed).unwrap_or(0))
+    }
+}

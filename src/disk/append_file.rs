@@ -1,0 +1,144 @@
+//! A file that only grows and is read in place while it does: what a segment's `.log` is.
+//!
+//! ```text
+//!   0 ........ published .............. written
+//!   shown to readers     being written
+//! ```
+//! Readers take slices below `published` without a lock; the writer writes at or above it, and may
+//! cut the file there again. So bytes that were shown never change, which is what
+//! [`map`](super::map) asks for.
+#![allow(unsafe_code, reason = "slices of a map are sound because of the published end kept here")]
+
+use std::fmt;
+use std::io;
+use std::ops::{Deref, Range};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwapOption;
+
+use super::map::Map;
+use super::{DiskFile, read_full_at, write_all_at};
+use crate::error::{Error, Result};
+
+/// Maps reach this far beyond the published end at least, and double: a growing file is mapped
+/// again a few dozen times in its life, not once an append.
+const SMALLEST_MAP: usize = 64 << 10;
+
+/// See the module's description.
+#[derive(Debug)]
+pub(crate) struct AppendFile {
+    path: PathBuf,
+    file: Arc<dyn DiskFile>,
+    /// End of what readers may see. Written by the appender alone, after the bytes are in the file
+    /// (Release); readers load it first (Acquire).
+    published: AtomicU64,
+    map: ArcSwapOption<Map>,
+}
+
+impl AppendFile {
+    /// Wraps an open file of which nothing is published yet.
+    pub(crate) fn new(path: PathBuf, file: Arc<dyn DiskFile>) -> Self {
+        Self { path, file, published: AtomicU64::new(0), map: ArcSwapOption::empty() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Length of the file, published or not.
+    pub(crate) fn len(&self) -> Result<u64> {
+        self.file.len().map_err(|error| self.error("look at", error))
+    }
+
+    /// End of what readers may see.
+    pub(crate) fn published(&self) -> u64 {
+        self.published.load(Ordering::Acquire)
+    }
+
+    /// Writes at `position`, which is at or above the published end.
+    pub(crate) fn write(&self, bytes: &[u8], position: u64) -> Result<()> {
+        assert!(position >= self.published(), "published bytes are never written again");
+        write_all_at(&*self.file, bytes, position).map_err(|error| self.error("write", error))
+    }
+
+    /// Shows readers the bytes below `end`, which have been written.
+    pub(crate) fn publish(&self, end: u64) {
+        debug_assert!(end >= self.published(), "the published end never goes back");
+        self.published.store(end, Ordering::Release);
+    }
+
+    /// Cuts the file at `len`, which is at or above the published end.
+    pub(crate) fn truncate(&self, len: u64) -> Result<()> {
+        assert!(len >= self.published(), "published bytes are never cut");
+        self.file.set_len(len).map_err(|error| self.error("truncate", error))
+    }
+
+    /// Makes what was written durable.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file.sync().map_err(|error| self.error("sync", error))
+    }
+
+    /// Reads published or unpublished bytes by a system call; returns how many there were.
+    pub(crate) fn read(&self, buffer: &mut [u8], position: u64) -> Result<usize> {
+        read_full_at(&*self.file, buffer, position).map_err(|error| self.error("read", error))
+    }
+
+    /// Borrows published bytes in place.
+    ///
+    /// # Panics
+    /// If `range` is not below the published end.
+    pub(crate) fn slice(&self, range: Range<u64>) -> Result<MappedBytes> {
+        let published = self.published();
+        assert!(range.start <= range.end && range.end <= published, "only published bytes are shown");
+        let map = self.map_reaching(published)?;
+        let start = usize::try_from(range.start).unwrap_or(usize::MAX);
+        let end = usize::try_from(range.end).unwrap_or(usize::MAX);
+        Ok(MappedBytes { map, start, end })
+    }
+
+    fn map_reaching(&self, end: u64) -> Result<Arc<Map>> {
+        let end = usize::try_from(end).unwrap_or(usize::MAX);
+        if let Some(map) = self.map.load_full()
+            && map.capacity() >= end
+        {
+            return Ok(map);
+        }
+        // Two readers may map at once; the later map wins, and both are good.
+        let capacity = end.max(SMALLEST_MAP).checked_next_power_of_two().unwrap_or(end);
+        let map = Arc::new(self.file.map(capacity).map_err(|error| self.error("map", error))?);
+        self.map.store(Some(Arc::clone(&map)));
+        Ok(map)
+    }
+
+    fn error(&self, action: &'static str, source: io::Error) -> Error {
+        Error::io(action, &self.path, source)
+    }
+}
+
+/// Bytes of a mapped file. They stay valid and unchanged while this lives, whatever happens to the
+/// file: it is unlinked, never shortened, while someone looks.
+#[derive(Clone)]
+pub(crate) struct MappedBytes {
+    map: Arc<Map>,
+    start: usize,
+    end: usize,
+}
+
+impl Deref for MappedBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `AppendFile::slice` is the only maker, for a range below the published end: those
+        // bytes are written, and `AppendFile` never writes or cuts below that end again. Other
+        // brokers are kept out by the directory lock.
+        unsafe { self.map.bytes(self.start..self.end) }
+    }
+}
+
+impl fmt::Debug for MappedBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MappedBytes({}..{})", self.start, self.end)
+    }
+}
