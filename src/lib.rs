@@ -17,6 +17,8 @@ mod record;
 pub(crate) mod topic;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use config::{Durability, TopicConfig};
+pub use producer::{Delivery, Murmur2Partitioner, Partitioner, Producer, ProducerBuilder, RoundRobinPartitioner};
 pub use error::{Error, Result, SharedIoError};
 pub use format::{Compression, TimestampType};
 pub use record::{Offset, Position, Record, RecordMetadata, Timestamp, TopicPartition};

@@ -10,6 +10,8 @@
 //! Elsewhere: which file and position bytes come from, and what to do about damage (`log`).
 
 pub(crate) mod batch;
+mod byte_reader;
+pub(crate) mod producer_snapshot;
 pub(crate) mod compression;
 pub(crate) mod control;
 mod crc;

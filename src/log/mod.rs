@@ -1,1 +1,3 @@
 //! The log of one partition.
+
+pub(crate) mod producer_state;
