@@ -2,7 +2,11 @@
 //!
 //! Record batches: [`batch`] is the header and the builder, [`record`] what lies between headers,
 //! [`control`] the markers that end transactions; [`compression`], [`varint`] and [`crc`] serve
-//! them. Everything here is Kafka's message format v2 (`magic` 2), big-endian.
+//! them: Kafka's message format v2 (`magic` 2). All integers are big-endian.
+//!
+//! Files beside the log: [`index_entry`], [`producer_snapshot`], [`checkpoint`] and [`metadata`] are
+//! Kafka's; [`manifest`], [`durable_end`] and [`seal`] are ours. Records of coordinators:
+//! [`offsets_record`], [`group_record`]. `docs/format.md` has them all in one place.
 //!
 //! Decoders take any bytes: they never panic, never allocate more than their limit, and say with
 //! [`Invalid`] where the bytes contradict the format. Encoders write what Kafka's own tools accept.
