@@ -44,7 +44,11 @@ impl BrokerState {
     }
 
     /// Makes an internal topic if it is missing; returns it.
-    pub(crate) fn internal_topic(&self, name: &str, config: TopicConfig) -> Result<Arc<TopicState>> {
+    pub(crate) fn internal_topic(
+        &self,
+        name: &str,
+        config: TopicConfig,
+    ) -> Result<Arc<TopicState>> {
         let _ = (name, config);
         todo!()
     }

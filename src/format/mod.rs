@@ -1,19 +1,24 @@
 //! Byte layouts: the only code that knows them. Bytes in, values out; no files, no clock.
-//!
-//! Record batches: [`batch`] is the header and the builder, [`record`] what lies between headers,
-//! [`control`] the markers that end transactions; [`compression`], [`varint`] and [`crc`] serve
-//! them. Everything here is Kafka's message format v2 (`magic` 2), big-endian.
-//!
-//! Decoders take any bytes: they never panic, never allocate more than their limit, and say with
-//! [`Invalid`] where the bytes contradict the format. Encoders write what Kafka's own tools accept.
-//!
-//! Elsewhere: which file and position bytes come from, and what to do about damage (`log`).
 
 pub(crate) mod batch;
+mod byte_reader;
+pub(crate) mod checkpoint;
 pub(crate) mod compression;
 pub(crate) mod control;
 mod crc;
+pub(crate) mod durable_end;
+pub(crate) mod group_record;
+pub(crate) mod index_entry;
+pub(crate) mod manifest;
+pub(crate) mod metadata;
+pub(crate) mod offsets_record;
+pub(crate) mod producer_snapshot;
+mod properties;
 pub(crate) mod record;
+mod schema;
+pub(crate) mod seal;
+mod text;
+pub(crate) mod topic_id;
 pub(crate) mod varint;
 
 pub use batch::TimestampType;
