@@ -50,7 +50,11 @@ impl Reader {
         broker.check_open()?;
         let position = resolve(&partition, position)?;
         let partition = PartitionReader::new(partition, position);
-        Ok(Self { broker, partition, waiter: Arc::default() })
+        Ok(Self {
+            broker,
+            partition,
+            waiter: Arc::default(),
+        })
     }
 
     /// The next record, or `None` at the end of the log; later calls see what was written since.
@@ -61,9 +65,16 @@ impl Reader {
     ///   (retention went past it) or beyond its end. [`seek`](Self::seek) somewhere else.
     /// * [`Corrupt`](crate::Error::Corrupt): the batch at the position is damaged. It is never
     ///   skipped silently: `seek` past the offsets that the error names to go on without it.
-    #[expect(clippy::should_implement_trait, reason = "the record borrows from the reader")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "the record borrows from the reader"
+    )]
     pub fn next(&mut self) -> Result<Option<ConsumerRecord<'_>>> {
-        if self.is_ready()? { Ok(self.partition.next()) } else { Ok(None) }
+        if self.is_ready()? {
+            Ok(self.partition.next())
+        } else {
+            Ok(None)
+        }
     }
 
     /// The records up to the end of a batch, as they were appended together, or `None` at the end of
@@ -110,7 +121,10 @@ impl Reader {
         }
         let deadline = Instant::now().checked_add(timeout);
         let found = self.park_until_ready(deadline);
-        self.partition.partition().waiters().unregister(&self.waiter);
+        self.partition
+            .partition()
+            .waiters()
+            .unregister(&self.waiter);
         found
     }
 

@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::config::TopicConfig;
 use crate::error::Result;
 use crate::group::offsets::OffsetStore;
+use crate::notify::Waiters;
 use crate::topic::TopicState;
 
 /// What all handles of one broker share. Handles hold an `Arc` of it; the last one closes it.
@@ -44,11 +45,7 @@ impl BrokerState {
     }
 
     /// Makes an internal topic if it is missing; returns it.
-    pub(crate) fn internal_topic(
-        &self,
-        name: &str,
-        config: TopicConfig,
-    ) -> Result<Arc<TopicState>> {
+    pub(crate) fn internal_topic(&self, name: &str, config: TopicConfig) -> Result<Arc<TopicState>> {
         let _ = (name, config);
         todo!()
     }
@@ -56,6 +53,12 @@ impl BrokerState {
     /// Rises with every change of the set of topics or partitions: one atomic load tells a consumer
     /// or producer that what it cached still holds.
     pub(crate) fn topics_version(&self) -> u64 {
+        todo!()
+    }
+
+    /// Woken after [`Self::topics_version`] rose, and when the broker closes: who sleeps in a poll
+    /// registers here too.
+    pub(crate) fn topic_waiters(&self) -> &Waiters {
         todo!()
     }
 

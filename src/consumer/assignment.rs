@@ -69,7 +69,13 @@ impl Assigned {
     pub(super) fn new(partition: Arc<PartitionState>, added_later: bool) -> Self {
         let end_when_assigned = partition.high_watermark();
         let reader = PartitionReader::new(partition, end_when_assigned);
-        Self { reader, start: Start::Unknown, paused: false, end_when_assigned, added_later }
+        Self {
+            reader,
+            start: Start::Unknown,
+            paused: false,
+            end_when_assigned,
+            added_later,
+        }
     }
 
     pub(super) fn id(&self) -> &TopicPartition {
@@ -149,7 +155,12 @@ impl Assigned {
             return Ok((offset, epoch));
         }
         let partition = self.id().clone();
-        let truncated = Error::LogTruncated { partition, offset, epoch, end };
+        let truncated = Error::LogTruncated {
+            partition,
+            offset,
+            epoch,
+            end,
+        };
         let policy = policy.ok_or(truncated)?;
         Ok((self.partition().resolve(policy)?, NO_EPOCH))
     }
@@ -166,7 +177,9 @@ impl Assigned {
                 return Err(Error::NoCommittedOffset { group, partition });
             }
             Some(_) if added => self.partition().log_start_offset(),
-            Some(Position::Latest) => self.end_when_assigned.max(self.partition().log_start_offset()),
+            Some(Position::Latest) => self
+                .end_when_assigned
+                .max(self.partition().log_start_offset()),
             Some(policy) => self.partition().resolve(policy)?,
         };
         Ok((offset, NO_EPOCH))
@@ -188,7 +201,9 @@ impl Assigned {
         policy: Option<Position>,
     ) -> Result<()> {
         while !room.is_used_up() && self.ready(policy)? {
-            let Some(run) = self.reader.take(room.records) else { break };
+            let Some(run) = self.reader.take(room.records) else {
+                break;
+            };
             room.records -= run.len();
             // Soft, as Kafka's `fetch.max.bytes`: what was fetched comes whole.
             room.bytes = room.bytes.saturating_sub(run.byte_len());

@@ -146,10 +146,18 @@ impl ConsumerBuilder {
         }
         match (self.auto_commit, &self.group) {
             (AutoCommit::Every(_), None) => {
-                return Err(invalid("enable.auto.commit", true, "needs a group to commit to"));
+                return Err(invalid(
+                    "enable.auto.commit",
+                    true,
+                    "needs a group to commit to",
+                ));
             }
             (AutoCommit::Every(Duration::ZERO), _) => {
-                return Err(invalid("auto.commit.interval.ms", 0, "must be more than zero"));
+                return Err(invalid(
+                    "auto.commit.interval.ms",
+                    0,
+                    "must be more than zero",
+                ));
             }
             _ => {}
         }
@@ -164,5 +172,9 @@ impl ConsumerBuilder {
 }
 
 fn invalid(key: &str, value: impl ToString, reason: &str) -> Error {
-    Error::InvalidConfig { key: key.to_owned(), value: value.to_string(), reason: reason.to_owned() }
+    Error::InvalidConfig {
+        key: key.to_owned(),
+        value: value.to_string(),
+        reason: reason.to_owned(),
+    }
 }

@@ -65,9 +65,14 @@ impl Consumer {
     pub fn commit(&mut self) -> Result<()> {
         self.broker.check_open()?;
         self.refresh_assignment()?;
-        let positions = self.assignment.iter().filter(|assigned| assigned.is_started());
+        let positions = self
+            .assignment
+            .iter()
+            .filter(|assigned| assigned.is_started());
         let offsets: Vec<_> = positions.map(next_to_read).collect();
-        self.broker.offsets().commit(&self.broker, self.required_group()?, &offsets)?;
+        self.broker
+            .offsets()
+            .commit(&self.broker, self.required_group()?, &offsets)?;
         self.uncommitted = false;
         Ok(())
     }
@@ -97,29 +102,45 @@ impl Consumer {
     pub fn committed(&self, partition: &TopicPartition) -> Result<Option<Offset>> {
         self.broker.check_open()?;
         let committed =
-            self.broker.offsets().fetch(&self.broker, self.required_group()?, partition)?;
+            self.broker
+                .offsets()
+                .fetch(&self.broker, self.required_group()?, partition)?;
         Ok(committed.map(|committed| committed.offset))
     }
 
     fn required_group(&self) -> Result<&str> {
-        self.group.as_deref().ok_or(Error::IllegalState("the consumer has no group to commit to"))
+        self.group.as_deref().ok_or(Error::IllegalState(
+            "the consumer has no group to commit to",
+        ))
     }
 
     /// What the group knows about an assigned partition; `None` without a group.
-    pub(super) fn committed_start(&self, partition: &TopicPartition) -> Result<Option<Committed<'_>>> {
-        let Some(group) = self.group.as_deref() else { return Ok(None) };
+    pub(super) fn committed_start(
+        &self,
+        partition: &TopicPartition,
+    ) -> Result<Option<Committed<'_>>> {
+        let Some(group) = self.group.as_deref() else {
+            return Ok(None);
+        };
         let offsets = self.broker.offsets();
         let offset = offsets.fetch(&self.broker, group, partition)?;
         let added_since = offset.is_none()
-            && offsets.highest_partition(&self.broker, group, partition.topic())?
+            && offsets
+                .highest_partition(&self.broker, group, partition.topic())?
                 .is_some_and(|highest| highest < partition.partition());
-        Ok(Some(Committed { group, offset, added_since }))
+        Ok(Some(Committed {
+            group,
+            offset,
+            added_since,
+        }))
     }
 
     /// Commits what earlier polls returned, if it is time to. After a failure the next attempt waits
     /// for the next interval, so that records can be read meanwhile.
     pub(super) fn commit_if_due(&mut self) -> Result<()> {
-        let Some(wait) = self.until_commit() else { return Ok(()) };
+        let Some(wait) = self.until_commit() else {
+            return Ok(());
+        };
         if wait.is_zero() {
             self.last_commit = self.broker.clock().monotonic();
             self.commit()?;
@@ -140,6 +161,10 @@ impl Consumer {
 
 fn next_to_read(assigned: &Assigned) -> (TopicPartition, OffsetAndMetadata) {
     let (offset, leader_epoch) = assigned.position();
-    let committed = OffsetAndMetadata { offset, leader_epoch, metadata: String::new() };
+    let committed = OffsetAndMetadata {
+        offset,
+        leader_epoch,
+        metadata: String::new(),
+    };
     (assigned.id().clone(), committed)
 }

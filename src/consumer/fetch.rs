@@ -9,14 +9,12 @@
 //! Elsewhere: finding and mapping the batch (`log`), decoding its records ([`run`](super::run)),
 //! choosing where to start ([`assignment`](super::assignment)).
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::records::ConsumerRecord;
-use super::run::{BadBatch, RecordRun};
-use crate::error::{Error, Result};
-use crate::format::batch::BatchHeader;
-use crate::partition::{Cursor, FetchedBatch, PartitionState};
+use super::run::RecordRun;
+use crate::error::Result;
+use crate::partition::{Cursor, PartitionState};
 use crate::record::Offset;
 
 /// Leader epoch of a position that no record led to.
@@ -37,7 +35,13 @@ impl PartitionReader {
     /// A reader that stands at `position`; a bad one shows at the first fetch.
     pub(crate) fn new(partition: Arc<PartitionState>, position: Offset) -> Self {
         let cursor = Cursor::at(position);
-        Self { partition, cursor, run: None, position, leader_epoch: NO_EPOCH }
+        Self {
+            partition,
+            cursor,
+            run: None,
+            position,
+            leader_epoch: NO_EPOCH,
+        }
     }
 
     pub(crate) fn partition(&self) -> &Arc<PartitionState> {
@@ -71,13 +75,16 @@ impl PartitionReader {
     /// Sees to it that a record is at hand; false at the end of what is readable.
     pub(crate) fn ready(&mut self) -> Result<bool> {
         while !self.has_record() {
-            let Some(batch) = self.partition.fetch(&mut self.cursor)? else { return Ok(false) };
+            let Some(batch) = self.partition.fetch(&mut self.cursor)? else {
+                return Ok(false);
+            };
             let end = batch.header.next_offset();
             if batch.header.attributes.is_control() {
                 self.position = end;
                 continue;
             }
-            let mut run = self.decode(batch)?;
+            let mut run = RecordRun::new(self.partition.id(), batch)
+                .inspect_err(|_| self.cursor = Cursor::at(self.position))?;
             run.skip_below(self.position);
             if run.is_empty() {
                 // Compaction left a gap, or only the header.
@@ -108,28 +115,12 @@ impl PartitionReader {
         let run = self.run.as_mut()?;
         let (end, is_last) = (run.end_offset(), run.len() == 1);
         let record = run.next()?;
-        self.position = if is_last { end } else { record.offset().saturating_add(1) };
+        self.position = if is_last {
+            end
+        } else {
+            record.offset().saturating_add(1)
+        };
         self.leader_epoch = record.leader_epoch();
         Some(record)
-    }
-
-    fn decode(&mut self, batch: FetchedBatch) -> Result<RecordRun> {
-        let header = batch.header;
-        RecordRun::new(self.partition.id(), batch).map_err(|bad| {
-            self.cursor = Cursor::at(self.position);
-            self.describe(bad, &header)
-        })
-    }
-
-    fn describe(&self, bad: BadBatch, header: &BatchHeader) -> Error {
-        let (at, reason) = match bad {
-            BadBatch::Invalid { at, reason } => (at, reason),
-            BadBatch::Unsupported(codec) => return Error::UnsupportedCompression { codec },
-        };
-        let (first, last) = (header.base_offset, header.last_offset());
-        let partition = self.partition.id().to_string();
-        let at = u64::try_from(at).unwrap_or(u64::MAX);
-        let reason = format!("batch of offsets {first}..={last}: {reason}");
-        Error::corrupt(Path::new(&partition), at, reason)
     }
 }

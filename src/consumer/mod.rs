@@ -18,7 +18,7 @@ mod builder;
 mod commit;
 pub(crate) mod fetch;
 mod records;
-mod run;
+pub(crate) mod run;
 pub(crate) mod subscription;
 #[cfg(test)]
 mod tests;
@@ -233,7 +233,9 @@ impl Consumer {
             return Err(Error::Wakeup);
         }
         if matches!(self.subscription, Subscription::None) {
-            return Err(Error::IllegalState("nothing to poll: call `subscribe` or `assign` first"));
+            return Err(Error::IllegalState(
+                "nothing to poll: call `subscribe` or `assign` first",
+            ));
         }
         self.refresh_assignment()
     }
@@ -242,7 +244,10 @@ impl Consumer {
     fn fetch(&mut self) -> Result<Records> {
         self.start_all()?;
         let count = self.assignment.len();
-        let mut room = Room { records: self.max_poll_records, bytes: self.fetch_max_bytes };
+        let mut room = Room {
+            records: self.max_poll_records,
+            bytes: self.fetch_max_bytes,
+        };
         let mut records = Records::default();
         for turn in 0..count {
             let index = (self.first + turn) % count;
@@ -286,7 +291,9 @@ impl Consumer {
     }
 
     fn starting_point(&self, assigned: &Assigned) -> Result<(Offset, i32)> {
-        assigned.starting_point(self.auto_offset_reset, || self.committed_start(assigned.id()))
+        assigned.starting_point(self.auto_offset_reset, || {
+            self.committed_start(assigned.id())
+        })
     }
 
     /// Looks again and again until there are records or time is up (`None`: never).
@@ -313,7 +320,10 @@ impl Consumer {
             self.broker.topic_waiters().register(self.wakeup.waiter());
             self.prepare()?;
             for assigned in self.assignment.iter().filter(|assigned| !assigned.paused) {
-                assigned.partition().waiters().register(self.wakeup.waiter());
+                assigned
+                    .partition()
+                    .waiters()
+                    .register(self.wakeup.waiter());
             }
             self.commit_if_due()?;
             let records = self.fetch()?;
@@ -335,7 +345,10 @@ impl Consumer {
     fn stop_waiting(&self) {
         self.broker.topic_waiters().unregister(self.wakeup.waiter());
         for assigned in &self.assignment {
-            assigned.partition().waiters().unregister(self.wakeup.waiter());
+            assigned
+                .partition()
+                .waiters()
+                .unregister(self.wakeup.waiter());
         }
     }
 }

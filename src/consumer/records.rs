@@ -55,25 +55,41 @@ impl Records {
 
     /// The records, partition by partition, in offset order.
     pub fn iter(&self) -> RecordsIter<'_> {
-        RecordsIter { runs: self.runs.iter(), current: None, left: self.count }
+        RecordsIter {
+            runs: self.runs.iter(),
+            current: None,
+            left: self.count,
+        }
     }
 
     /// The partitions that have records here, each once.
     pub fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
         let mut last = None;
-        self.runs.iter().map(RecordRun::partition).filter(move |&partition| {
-            // Runs of one partition stand together.
-            last.replace(partition) != Some(partition)
-        })
+        self.runs
+            .iter()
+            .map(RecordRun::partition)
+            .filter(move |&partition| {
+                // Runs of one partition stand together.
+                last.replace(partition) != Some(partition)
+            })
     }
 
     /// The records of one partition, in offset order.
-    pub fn records_of(&self, partition: &TopicPartition) -> impl Iterator<Item = ConsumerRecord<'_>> {
-        self.runs.iter().filter(move |run| run.partition() == partition).flat_map(RecordRun::iter)
+    pub fn records_of(
+        &self,
+        partition: &TopicPartition,
+    ) -> impl Iterator<Item = ConsumerRecord<'_>> {
+        self.runs
+            .iter()
+            .filter(move |run| run.partition() == partition)
+            .flat_map(RecordRun::iter)
     }
 
     pub(crate) fn with_capacity(runs: usize) -> Self {
-        Self { runs: Vec::with_capacity(runs), count: 0 }
+        Self {
+            runs: Vec::with_capacity(runs),
+            count: 0,
+        }
     }
 
     pub(crate) fn push(&mut self, run: RecordRun) {
@@ -183,7 +199,10 @@ impl<'a> ConsumerRecord<'a> {
 
     /// The headers, in the order they were sent in. Keys may repeat.
     pub fn headers(&self) -> RecordHeaders<'a> {
-        RecordHeaders { headers: self.headers.iter(), left: self.headers.len() }
+        RecordHeaders {
+            headers: self.headers.iter(),
+            left: self.headers.len(),
+        }
     }
 
     /// The leader epoch under which the record was appended. It rises whenever the log is opened

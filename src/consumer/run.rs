@@ -10,10 +10,12 @@
 //! ([`fetch`](super::fetch)), what users see ([`records`](super::records)).
 
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::records::ConsumerRecord;
 use crate::disk::MappedBytes;
+use crate::error::{Error, Result};
 use crate::format::TimestampType;
 use crate::format::batch::{BatchHeader, HEADER_LEN};
 use crate::format::compression::{Codec, DecompressError, decompress};
@@ -26,16 +28,6 @@ use crate::record::{Offset, Timestamp, TopicPartition};
 /// size, so a few hostile kilobytes could otherwise ask for all memory. A batch holds at most
 /// `max.message.bytes` when compressed; real data shrinks to a hundredth at best.
 pub(crate) const MAX_DECOMPRESSED_BYTES: usize = 256 << 20;
-
-/// Why a batch whose frame and checksum are good cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BadBatch {
-    /// Its bytes contradict the format, `at` bytes behind its start (or, if it is compressed, in
-    /// what it decompresses to).
-    Invalid { at: usize, reason: &'static str },
-    /// Its codec is compiled out.
-    Unsupported(&'static str),
-}
 
 /// See the module's description. Cloning costs two reference counts.
 #[derive(Debug, Clone)]
@@ -83,12 +75,15 @@ impl Deref for RunBytes {
 }
 
 impl RecordRun {
-    /// All records of a batch.
-    pub(crate) fn new(partition: &TopicPartition, batch: FetchedBatch) -> Result<Self, BadBatch> {
+    /// All records of a batch, a control batch included.
+    pub(crate) fn new(partition: &TopicPartition, batch: FetchedBatch) -> Result<Self> {
         let FetchedBatch { header, bytes, .. } = batch;
-        let (bytes, at) = uncompressed(&header, bytes)?;
+        let (bytes, at) = match header.attributes.compression() {
+            Codec::None => (RunBytes::Mapped(bytes), HEADER_LEN),
+            codec => (decompressed(partition, codec, &header, &bytes)?, 0),
+        };
         check_records(bytes.get(at..).unwrap_or_default(), &header)
-            .map_err(|bad| BadBatch::Invalid { at: at + bad.at, reason: bad.reason })?;
+            .map_err(|invalid| corrupt(partition, &header, at + invalid.at, invalid.reason))?;
         Ok(Self {
             partition: partition.clone(),
             end: bytes.len(),
@@ -129,7 +124,9 @@ impl RecordRun {
 
     /// The offset to go on from: that of the next record, or behind the batch if there is none.
     pub(crate) fn next_offset(&self) -> Offset {
-        self.iter().next().map_or(self.end_offset, |record| record.offset())
+        self.iter()
+            .next()
+            .map_or(self.end_offset, |record| record.offset())
     }
 
     /// Drops the records below `offset`.
@@ -155,7 +152,9 @@ impl RecordRun {
     fn skip(&mut self, count: usize) {
         for _ in 0..count {
             let mut at = self.at;
-            let Ok(length) = read_varint(&self.bytes, &mut at) else { break };
+            let Ok(length) = read_varint(&self.bytes, &mut at) else {
+                break;
+            };
             self.at = at.saturating_add(usize::try_from(length).unwrap_or(0));
         }
         self.left -= count.min(self.left);
@@ -170,22 +169,38 @@ impl RecordRun {
 
     /// The records that are left.
     pub(crate) fn iter(&self) -> RunIter<'_> {
-        RunIter { run: self, bytes: &self.bytes, at: self.at, left: self.left }
+        RunIter {
+            run: self,
+            bytes: &self.bytes,
+            at: self.at,
+            left: self.left,
+        }
     }
 }
 
-/// The bytes that hold the records, and where in them they start.
-fn uncompressed(header: &BatchHeader, bytes: MappedBytes) -> Result<(RunBytes, usize), BadBatch> {
-    let codec = header.attributes.compression();
-    if codec == Codec::None {
-        return Ok((RunBytes::Mapped(bytes), HEADER_LEN));
-    }
-    let compressed = bytes.get(HEADER_LEN..).unwrap_or_default();
+fn decompressed(
+    partition: &TopicPartition,
+    codec: Codec,
+    header: &BatchHeader,
+    batch: &[u8],
+) -> Result<RunBytes> {
+    let compressed = batch.get(HEADER_LEN..).unwrap_or_default();
     match decompress(codec, compressed, MAX_DECOMPRESSED_BYTES) {
-        Ok(records) => Ok((RunBytes::Owned(Arc::new(records)), 0)),
-        Err(DecompressError::Invalid(reason)) => Err(BadBatch::Invalid { at: HEADER_LEN, reason }),
-        Err(DecompressError::Unsupported(codec)) => Err(BadBatch::Unsupported(codec)),
+        Ok(records) => Ok(RunBytes::Owned(Arc::new(records))),
+        Err(DecompressError::Invalid(reason)) => {
+            Err(corrupt(partition, header, HEADER_LEN, reason))
+        }
+        Err(DecompressError::Unsupported(codec)) => Err(Error::UnsupportedCompression { codec }),
     }
+}
+
+/// A batch whose frame and checksum are good, and whose records contradict the format, `at` bytes
+/// behind its start (or, if it is compressed, in what it decompresses to).
+fn corrupt(partition: &TopicPartition, header: &BatchHeader, at: usize, reason: &str) -> Error {
+    let (first, last) = (header.base_offset, header.last_offset());
+    let reason = format!("batch of offsets {first} to {last}: {reason}");
+    let at = u64::try_from(at).unwrap_or(u64::MAX);
+    Error::corrupt(Path::new(&partition.to_string()), at, reason)
 }
 
 impl BatchStamp {
@@ -199,10 +214,16 @@ impl BatchStamp {
         }
     }
 
-    fn record<'a>(&self, partition: &'a TopicPartition, view: RecordView<'a>) -> ConsumerRecord<'a> {
+    fn record<'a>(
+        &self,
+        partition: &'a TopicPartition,
+        view: RecordView<'a>,
+    ) -> ConsumerRecord<'a> {
         ConsumerRecord {
             partition,
-            offset: self.base_offset.saturating_add(u64::from(view.offset_delta)),
+            offset: self
+                .base_offset
+                .saturating_add(u64::from(view.offset_delta)),
             timestamp: self.timestamp(view.timestamp_delta),
             timestamp_type: self.timestamp_type,
             leader_epoch: self.leader_epoch,

@@ -28,9 +28,10 @@ impl Subscription {
         match self {
             Self::None => Ok(Vec::new()),
             Self::Topics(topics) => Ok(all_partitions(broker, topics)),
-            Self::Manual(partitions) => {
-                partitions.iter().map(|partition| find_partition(broker, partition)).collect()
-            }
+            Self::Manual(partitions) => partitions
+                .iter()
+                .map(|partition| find_partition(broker, partition))
+                .collect(),
         }
     }
 }
@@ -39,7 +40,9 @@ impl Subscription {
 /// is subscribed, and come back.
 fn all_partitions(broker: &BrokerState, topics: &BTreeSet<String>) -> Vec<Arc<PartitionState>> {
     let existing = topics.iter().filter_map(|name| broker.topic(name).ok());
-    existing.flat_map(|topic| topic.partitions.load().iter().cloned().collect::<Vec<_>>()).collect()
+    existing
+        .flat_map(|topic| topic.partitions.load().iter().cloned().collect::<Vec<_>>())
+        .collect()
 }
 
 pub(crate) fn find_partition(
@@ -49,11 +52,14 @@ pub(crate) fn find_partition(
     let topic = broker.topic(id.topic())?;
     let partitions = topic.partitions.load();
     let index = usize::try_from(id.partition()).unwrap_or(usize::MAX);
-    partitions.get(index).cloned().ok_or_else(|| Error::UnknownPartition {
-        topic: id.topic().to_owned(),
-        partition: id.partition(),
-        count: u32::try_from(partitions.len()).unwrap_or(u32::MAX),
-    })
+    partitions
+        .get(index)
+        .cloned()
+        .ok_or_else(|| Error::UnknownPartition {
+            topic: id.topic().to_owned(),
+            partition: id.partition(),
+            count: u32::try_from(partitions.len()).unwrap_or(u32::MAX),
+        })
 }
 
 impl Consumer {
@@ -85,14 +91,18 @@ impl Consumer {
     /// * [`IllegalState`](Error::IllegalState): partitions were assigned; unsubscribe first.
     pub fn subscribe(&mut self, topics: impl IntoIterator<Item: AsRef<str>>) -> Result<()> {
         self.broker.check_open()?;
-        let topics: BTreeSet<String> =
-            topics.into_iter().map(|topic| topic.as_ref().to_owned()).collect();
+        let topics: BTreeSet<String> = topics
+            .into_iter()
+            .map(|topic| topic.as_ref().to_owned())
+            .collect();
         if topics.is_empty() {
             self.unsubscribe();
             return Ok(());
         }
         if matches!(self.subscription, Subscription::Manual(_)) {
-            return Err(Error::IllegalState("partitions are assigned; call `unsubscribe` first"));
+            return Err(Error::IllegalState(
+                "partitions are assigned; call `unsubscribe` first",
+            ));
         }
         for topic in &topics {
             self.broker.topic(topic)?;
@@ -121,7 +131,9 @@ impl Consumer {
             return Ok(());
         }
         if matches!(self.subscription, Subscription::Topics(_)) {
-            return Err(Error::IllegalState("topics are subscribed; call `unsubscribe` first"));
+            return Err(Error::IllegalState(
+                "topics are subscribed; call `unsubscribe` first",
+            ));
         }
         self.read_instead(Subscription::Manual(partitions.iter().cloned().collect()))
     }
@@ -144,7 +156,10 @@ impl Consumer {
 
     /// The partitions that the consumer reads, by topic and number.
     pub fn assignment(&self) -> Vec<TopicPartition> {
-        self.assignment.iter().map(|assigned| assigned.id().clone()).collect()
+        self.assignment
+            .iter()
+            .map(|assigned| assigned.id().clone())
+            .collect()
     }
 
     /// Goes on at `position` in one of the assigned partitions; what was fetched from elsewhere is
@@ -218,20 +233,26 @@ impl Consumer {
     fn follow(&mut self, partitions: Vec<Arc<PartitionState>>, added_later: bool) {
         self.stop_waiting();
         let former = std::mem::take(&mut self.assignment).into_iter();
-        let mut former: BTreeMap<_, _> =
-            former.map(|assigned| (assigned.id().clone(), assigned)).collect();
-        let assignment = partitions.into_iter().map(|partition| match former.remove(partition.id()) {
-            Some(assigned) if Arc::ptr_eq(assigned.partition(), &partition) => assigned,
-            // New, or of a topic that was deleted and made again under the old name.
-            _ => Assigned::new(partition, added_later),
-        });
+        let mut former: BTreeMap<_, _> = former
+            .map(|assigned| (assigned.id().clone(), assigned))
+            .collect();
+        let assignment =
+            partitions
+                .into_iter()
+                .map(|partition| match former.remove(partition.id()) {
+                    Some(assigned) if Arc::ptr_eq(assigned.partition(), &partition) => assigned,
+                    // New, or of a topic that was deleted and made again under the old name.
+                    _ => Assigned::new(partition, added_later),
+                });
         self.assignment = assignment.collect();
         self.all_started = false;
         self.first = 0;
     }
 
     pub(super) fn assigned(&self, partition: &TopicPartition) -> Result<&Assigned> {
-        find(&self.assignment, partition).map(|index| &self.assignment[index]).ok_or(NOT_ASSIGNED)
+        find(&self.assignment, partition)
+            .map(|index| &self.assignment[index])
+            .ok_or(NOT_ASSIGNED)
     }
 
     fn assigned_mut(&mut self, partition: &TopicPartition) -> Result<&mut Assigned> {
@@ -246,5 +267,7 @@ const NOT_ASSIGNED: Error = Error::IllegalState("the partition is not assigned t
 
 /// The assignment is sorted by topic and number.
 fn find(assignment: &[Assigned], partition: &TopicPartition) -> Option<usize> {
-    assignment.binary_search_by(|assigned| assigned.id().cmp(partition)).ok()
+    assignment
+        .binary_search_by(|assigned| assigned.id().cmp(partition))
+        .ok()
 }

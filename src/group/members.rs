@@ -28,9 +28,14 @@ impl GroupMembers {
     /// Joins a group that has no member.
     pub(crate) fn join(&self, group: &str) -> Result<Membership> {
         if !self.groups.lock().insert(group.to_owned()) {
-            return Err(Error::GroupMaxSizeReached { group: group.to_owned() });
+            return Err(Error::GroupMaxSizeReached {
+                group: group.to_owned(),
+            });
         }
-        Ok(Membership { members: self.clone(), group: group.to_owned() })
+        Ok(Membership {
+            members: self.clone(),
+            group: group.to_owned(),
+        })
     }
 }
 
@@ -48,7 +53,9 @@ mod tests {
     fn a_group_has_one_member_until_it_leaves() {
         let members = GroupMembers::default();
         let first = members.join("g").unwrap();
-        assert!(matches!(members.join("g"), Err(Error::GroupMaxSizeReached { group }) if group == "g"));
+        assert!(
+            matches!(members.join("g"), Err(Error::GroupMaxSizeReached { group }) if group == "g")
+        );
         let other = members.join("other").unwrap();
         drop(first);
         members.join("g").unwrap();
