@@ -23,6 +23,7 @@ mod builder;
 mod delivery;
 mod partitioner;
 mod routes;
+mod rules;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
@@ -41,7 +42,8 @@ use partitioner::Random;
 use routes::{Renewal, Route, Routes};
 
 use crate::broker::{BrokerState, Lingering};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::partition::check_timestamp;
 use crate::record::{Record, Timestamp};
 
 /// Writes records to topics, in batches.
@@ -219,12 +221,7 @@ impl Core {
 
     fn timestamp(&self, record: &Record<'_>) -> Result<Timestamp> {
         match record.timestamp {
-            Some(timestamp) if timestamp < -1 => Err(Error::InvalidTimestamp {
-                topic: record.topic.to_owned(),
-                timestamp,
-                reason: "it is negative, and not -1, which stands for none",
-            }),
-            Some(timestamp) => Ok(timestamp),
+            Some(timestamp) => check_timestamp(record.topic, timestamp).map(|()| timestamp),
             // A clock before 1970 gives no timestamp that the format allows.
             None => Ok(self.shared.broker.clock().wall().max(0)),
         }
@@ -304,3 +301,6 @@ impl fmt::Debug for Core {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
