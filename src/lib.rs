@@ -9,7 +9,6 @@ mod error;
 mod format;
 mod group;
 mod log;
-mod lookup;
 mod notify;
 mod partition;
 mod producer;
