@@ -8,7 +8,9 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use streamlog::{Broker, Delivery, Durability, Producer, Record, RoundRobinPartitioner, TopicConfig};
+use streamlog::{
+    Broker, Delivery, Durability, Producer, Record, RoundRobinPartitioner, TopicConfig,
+};
 
 struct Counting;
 
@@ -60,8 +62,13 @@ struct Setup {
 
 fn setup(partitions: u32) -> Setup {
     let dir = tempfile::tempdir().unwrap();
-    let broker = Broker::builder(dir.path()).background(false).open().unwrap();
-    broker.create_topic("clicks", TopicConfig::default().partitions(partitions)).unwrap();
+    let broker = Broker::builder(dir.path())
+        .background(false)
+        .open()
+        .unwrap();
+    broker
+        .create_topic("clicks", TopicConfig::default().partitions(partitions))
+        .unwrap();
     Setup { _dir: dir, broker }
 }
 
@@ -69,7 +76,10 @@ fn setup(partitions: u32) -> Setup {
 fn assert_allocation_free(what: &str, mut send: impl FnMut(usize)) {
     (0..RECORDS).for_each(&mut send);
     let allocated = allocations(|| (0..RECORDS).for_each(&mut send));
-    assert!(allocated <= PER_MEASUREMENT, "{what}: {allocated} allocations for {RECORDS} records");
+    assert!(
+        allocated <= PER_MEASUREMENT,
+        "{what}: {allocated} allocations for {RECORDS} records"
+    );
 }
 
 fn send(producer: &Producer, record: Record<'_>) -> Delivery {
@@ -79,7 +89,9 @@ fn send(producer: &Producer, record: Record<'_>) -> Delivery {
 const KEYS: [&str; 4] = ["alice", "bob", "carol", "a-little-bit-longer-string"];
 
 fn keyed(i: usize) -> Record<'static> {
-    Record::to("clicks").key(KEYS[i % KEYS.len()]).value(&PAYLOAD)
+    Record::to("clicks")
+        .key(KEYS[i % KEYS.len()])
+        .value(&PAYLOAD)
 }
 
 #[test]
@@ -87,9 +99,14 @@ fn sending_with_deliveries_dropped_allocates_nothing() {
     let setup = setup(3);
     let producer = setup.broker.producer().build().unwrap();
     assert_allocation_free("keyed", |i| drop(send(&producer, keyed(i))));
-    assert_allocation_free("keyless", |_| drop(send(&producer, Record::to("clicks").value(&PAYLOAD))));
+    assert_allocation_free("keyless", |_| {
+        drop(send(&producer, Record::to("clicks").value(&PAYLOAD)))
+    });
     assert_allocation_free("with headers", |i| {
-        let record = keyed(i).header("source", "web").header("trace", &[7; 16]).null_header("none");
+        let record = keyed(i)
+            .header("source", "web")
+            .header("trace", &[7; 16])
+            .null_header("none");
         drop(send(&producer, record));
     });
 }
@@ -98,7 +115,12 @@ fn sending_with_deliveries_dropped_allocates_nothing() {
 fn sending_in_turn_allocates_nothing() {
     let setup = setup(3);
     let partitioner = RoundRobinPartitioner::default();
-    let producer = setup.broker.producer().partitioner(partitioner).build().unwrap();
+    let producer = setup
+        .broker
+        .producer()
+        .partitioner(partitioner)
+        .build()
+        .unwrap();
     assert_allocation_free("round robin", |i| drop(send(&producer, keyed(i))));
 }
 
@@ -106,8 +128,15 @@ fn sending_in_turn_allocates_nothing() {
 fn waiting_for_each_record_allocates_nothing() {
     let setup = setup(1);
     let producer = setup.broker.producer().build().unwrap();
-    assert_allocation_free("waited for", |i| drop(send(&producer, keyed(i)).wait().unwrap()));
-    let producer = setup.broker.producer().linger(Duration::ZERO).build().unwrap();
+    assert_allocation_free("waited for", |i| {
+        drop(send(&producer, keyed(i)).wait().unwrap())
+    });
+    let producer = setup
+        .broker
+        .producer()
+        .linger(Duration::ZERO)
+        .build()
+        .unwrap();
     assert_allocation_free("without linger", |i| drop(send(&producer, keyed(i))));
 }
 
@@ -115,7 +144,12 @@ fn waiting_for_each_record_allocates_nothing() {
 fn a_window_of_unacknowledged_records_allocates_nothing() {
     const WINDOW: usize = 10_000;
     let setup = setup(1);
-    let producer = setup.broker.producer().durability(Durability::Synced).build().unwrap();
+    let producer = setup
+        .broker
+        .producer()
+        .durability(Durability::Synced)
+        .build()
+        .unwrap();
     let mut window = VecDeque::with_capacity(WINDOW);
     assert_allocation_free("a window", |i| {
         if window.len() == WINDOW {

@@ -177,7 +177,9 @@ impl Accumulator {
         }
         let batch_size = self.shared.settings.batch_size;
         let mut size = open.record_size(record, timestamp);
-        if open.receipt.is_some() && open.builder.size() + size > batch_size.min(open.rules.max_batch_bytes) {
+        if open.receipt.is_some()
+            && open.builder.size() + size > batch_size.min(open.rules.max_batch_bytes)
+        {
             self.append(&mut open, Waiting::Nobody);
         }
         let starts_batch = open.receipt.is_none();
@@ -189,11 +191,16 @@ impl Accumulator {
             size = open.record_size(record, timestamp);
             open.rules.check_size(record.topic, size)?;
         }
-        open.rules.check(record, || self.shared.broker.clock().wall())?;
+        open.rules
+            .check(record, || self.shared.broker.clock().wall())?;
         let delivery = self.encode(&mut open, record, timestamp);
         if let Some(sticky) = sticky {
             // Counted as the batch's own size is, so that a full batch is a full share.
-            sticky.count(if starts_batch { open.builder.size() } else { size });
+            sticky.count(if starts_batch {
+                open.builder.size()
+            } else {
+                size
+            });
         }
         if open.builder.size() >= batch_size || self.shared.settings.linger.is_zero() {
             self.append(&mut open, Waiting::Nobody);

@@ -50,7 +50,10 @@ impl Rules {
     pub(super) fn check(&self, record: &Record<'_>, now: impl FnOnce() -> Timestamp) -> Result<()> {
         if self.needs_key && record.key.is_none() {
             let reason = "a compacted topic needs a key in every record";
-            return Err(Error::InvalidRecord { topic: record.topic.to_owned(), reason });
+            return Err(Error::InvalidRecord {
+                topic: record.topic.to_owned(),
+                reason,
+            });
         }
         match record.timestamp {
             Some(timestamp) if timestamp >= 0 => self.check_timestamp(record.topic, timestamp, now),
@@ -58,13 +61,25 @@ impl Rules {
         }
     }
 
-    fn check_timestamp(&self, topic: &str, timestamp: Timestamp, now: impl FnOnce() -> Timestamp) -> Result<()> {
-        let refused = |reason| Err(Error::InvalidTimestamp { topic: topic.to_owned(), timestamp, reason });
+    fn check_timestamp(
+        &self,
+        topic: &str,
+        timestamp: Timestamp,
+        now: impl FnOnce() -> Timestamp,
+    ) -> Result<()> {
+        let refused = |reason| {
+            Err(Error::InvalidTimestamp {
+                topic: topic.to_owned(),
+                timestamp,
+                reason,
+            })
+        };
         if timestamp < self.taken_at.saturating_sub(self.max_behind) {
             return refused("it is more than message.timestamp.before.max.ms in the past");
         }
         // Time has gone on since: what is too far ahead of then may not be of now.
-        if timestamp > self.taken_at.saturating_add(self.max_ahead) && timestamp > now().saturating_add(self.max_ahead)
+        if timestamp > self.taken_at.saturating_add(self.max_ahead)
+            && timestamp > now().saturating_add(self.max_ahead)
         {
             return refused("it is more than message.timestamp.after.max.ms in the future");
         }
@@ -77,7 +92,11 @@ impl Rules {
         if size <= limit {
             return Ok(());
         }
-        Err(Error::RecordTooLarge { topic: topic.to_owned(), size, limit })
+        Err(Error::RecordTooLarge {
+            topic: topic.to_owned(),
+            size,
+            limit,
+        })
     }
 }
 
@@ -103,13 +122,21 @@ mod tests {
 
     #[test]
     fn timestamps_far_from_the_clock_are_refused() {
-        let config =
-            TopicConfig { message_timestamp_before_max_ms: Some(Duration::from_secs(60)), ..TopicConfig::default() };
+        let config = TopicConfig {
+            message_timestamp_before_max_ms: Some(Duration::from_secs(60)),
+            ..TopicConfig::default()
+        };
         let check = |timestamp| check_at(&config, &Record::to("t").timestamp(timestamp), NOW);
         assert!(check(NOW - 60_000).is_ok());
-        assert!(matches!(check(NOW - 60_001), Err(Error::InvalidTimestamp { .. })));
+        assert!(matches!(
+            check(NOW - 60_001),
+            Err(Error::InvalidTimestamp { .. })
+        ));
         assert!(check(NOW + HOUR).is_ok());
-        assert!(matches!(check(NOW + HOUR + 1), Err(Error::InvalidTimestamp { .. })));
+        assert!(matches!(
+            check(NOW + HOUR + 1),
+            Err(Error::InvalidTimestamp { .. })
+        ));
         assert!(check(-1).is_ok(), "none was given");
     }
 
@@ -128,10 +155,21 @@ mod tests {
 
     #[test]
     fn the_limit_counts_the_whole_batch_and_the_segment_that_holds_it() {
-        let config = TopicConfig { max_message_bytes: 100, segment_bytes: 80, ..TopicConfig::default() };
+        let config = TopicConfig {
+            max_message_bytes: 100,
+            segment_bytes: 80,
+            ..TopicConfig::default()
+        };
         let rules = Rules::of(&config, NOW);
         assert!(rules.check_size("t", 80 - HEADER_LEN).is_ok());
         let refused = rules.check_size("t", 81 - HEADER_LEN);
-        assert!(matches!(refused, Err(Error::RecordTooLarge { size: 81, limit: 80, .. })));
+        assert!(matches!(
+            refused,
+            Err(Error::RecordTooLarge {
+                size: 81,
+                limit: 80,
+                ..
+            })
+        ));
     }
 }

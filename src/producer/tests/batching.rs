@@ -26,9 +26,13 @@ fn a_batch_waits_for_more_records_until_its_linger_is_over() {
 fn each_partitions_linger_counts_from_its_own_first_record() {
     let fixture = Fixture::new(2);
     let producer = fixture.producer();
-    producer.send(Record::to("t").partition(0).value("a")).unwrap();
+    producer
+        .send(Record::to("t").partition(0).value("a"))
+        .unwrap();
     fixture.pass(Duration::from_millis(3));
-    producer.send(Record::to("t").partition(1).value("b")).unwrap();
+    producer
+        .send(Record::to("t").partition(1).value("b"))
+        .unwrap();
     fixture.pass(Duration::from_millis(2));
     assert_eq!((fixture.end(0), fixture.end(1)), (1, 0));
     fixture.pass(Duration::from_millis(2));
@@ -53,10 +57,19 @@ fn the_background_thread_ends_the_linger_too() {
     let broker = Broker::in_memory();
     broker.create_topic("t", TopicConfig::default()).unwrap();
     let producer = broker.producer().build().unwrap();
-    let mut reader = broker.topic("t").unwrap().partition(0).unwrap().reader(Position::Earliest).unwrap();
+    let mut reader = broker
+        .topic("t")
+        .unwrap()
+        .partition(0)
+        .unwrap()
+        .reader(Position::Earliest)
+        .unwrap();
     for round in 0..3 {
         send(&producer, "a").unwrap();
-        assert!(reader.wait(Duration::from_secs(60)).unwrap(), "round {round}");
+        assert!(
+            reader.wait(Duration::from_secs(60)).unwrap(),
+            "round {round}"
+        );
         assert!(reader.next().unwrap().is_some());
     }
 }
@@ -81,7 +94,10 @@ fn a_batch_is_written_when_no_more_fits_and_is_never_larger() {
     }
     let full = batches(&producer, 0);
     assert!(full.len() > 10);
-    assert!(full.iter().all(|batch| (400..=500).contains(&batch.size)), "{full:?}");
+    assert!(
+        full.iter().all(|batch| (400..=500).contains(&batch.size)),
+        "{full:?}"
+    );
     producer.flush().unwrap();
     assert_eq!(counts(&batches(&producer, 0)).iter().sum::<u32>(), 100);
 }
@@ -112,8 +128,13 @@ fn the_topics_limit_bounds_batches_and_refuses_what_fits_in_none() {
     for _ in 0..10 {
         send(&producer, &"x".repeat(100)).unwrap();
     }
-    let room = (0..300).rev().find(|size| send(&producer, &"x".repeat(*size)).is_ok());
-    assert!(room.is_some_and(|room| room > 300 - HEADER_LEN - 15), "{room:?}");
+    let room = (0..300)
+        .rev()
+        .find(|size| send(&producer, &"x".repeat(*size)).is_ok());
+    assert!(
+        room.is_some_and(|room| room > 300 - HEADER_LEN - 15),
+        "{room:?}"
+    );
     producer.flush().unwrap();
     assert!(batches(&producer, 0).iter().all(|batch| batch.size <= 300));
     assert_eq!(fixture.end(0), 11, "nothing of the refused ones was queued");
@@ -124,7 +145,10 @@ fn a_limit_that_is_altered_holds_from_the_next_batch_on() {
     let fixture = Fixture::with(TopicConfig::default().max_message_bytes(300));
     let producer = fixture.producer();
     assert!(send(&producer, &"x".repeat(1_000)).is_err());
-    fixture.broker.alter_topic("t", TopicConfig::default()).unwrap();
+    fixture
+        .broker
+        .alter_topic("t", TopicConfig::default())
+        .unwrap();
     send(&producer, &"x".repeat(1_000)).unwrap().wait().unwrap();
 }
 
@@ -155,14 +179,18 @@ fn records_without_a_timestamp_get_the_time_of_the_send() {
     let none = producer.send(Record::to("t").timestamp(-1)).unwrap();
     let own = producer.send(Record::to("t").timestamp(7)).unwrap();
     let timestamp = |delivery: crate::Delivery| delivery.wait().unwrap().timestamp();
-    assert_eq!([early, late, none, own].map(timestamp), [START, START + 2, -1, 7]);
+    assert_eq!(
+        [early, late, none, own].map(timestamp),
+        [START, START + 2, -1, 7]
+    );
     assert_eq!(batches(&producer, 0)[0].max_timestamp, START + 2);
     assert!(producer.send(Record::to("t").timestamp(-2)).is_err());
 }
 
 #[test]
 fn a_topic_that_stamps_records_reports_the_time_of_the_append() {
-    let fixture = Fixture::with(TopicConfig::default().timestamp_type(TimestampType::LogAppendTime));
+    let fixture =
+        Fixture::with(TopicConfig::default().timestamp_type(TimestampType::LogAppendTime));
     let producer = fixture.producer();
     let delivery = producer.send(Record::to("t").timestamp(7)).unwrap();
     fixture.pass(LINGER);
@@ -179,7 +207,12 @@ fn sequences_count_the_records_of_each_partition() {
     producer.flush().unwrap();
     producer.send(Record::to("t").partition(0)).unwrap();
     producer.flush().unwrap();
-    let sequences = |partition| batches(&producer, partition).iter().map(|b| b.base_sequence).collect::<Vec<_>>();
+    let sequences = |partition| {
+        batches(&producer, partition)
+            .iter()
+            .map(|b| b.base_sequence)
+            .collect::<Vec<_>>()
+    };
     assert_eq!((sequences(0), sequences(1)), (vec![0, 3], vec![0]));
     let other = fixture.producer();
     send(&other, "a").unwrap().wait().unwrap();
@@ -196,13 +229,21 @@ fn the_sequence_goes_on_at_zero_after_its_largest() {
     let other = fixture.producer();
     other.core.renew_routes("t").unwrap();
     let routes = other.core.routes.load();
-    routes.get("t").unwrap().accumulator(0).unwrap().set_base_sequence(i32::MAX - 1);
+    routes
+        .get("t")
+        .unwrap()
+        .accumulator(0)
+        .unwrap()
+        .set_base_sequence(i32::MAX - 1);
     for value in ["b", "c", "d"] {
         send(&other, value).unwrap();
     }
     other.flush().unwrap();
     send(&other, "e").unwrap().wait().unwrap();
-    let sequences: Vec<_> = batches(&producer, 0).iter().map(|batch| batch.base_sequence).collect();
+    let sequences: Vec<_> = batches(&producer, 0)
+        .iter()
+        .map(|batch| batch.base_sequence)
+        .collect();
     assert_eq!(sequences, [0, i32::MAX - 1, 1]);
 }
 
@@ -212,7 +253,14 @@ fn a_producer_that_is_not_idempotent_leaves_no_id() {
     let producer = fixture.build(|builder| builder.enable_idempotence(false));
     send(&producer, "a").unwrap().wait().unwrap();
     let stored = batches(&producer, 0)[0];
-    assert_eq!((stored.producer_id, stored.producer_epoch, stored.base_sequence), (-1, -1, -1));
+    assert_eq!(
+        (
+            stored.producer_id,
+            stored.producer_epoch,
+            stored.base_sequence
+        ),
+        (-1, -1, -1)
+    );
 }
 
 /// Four threads share a producer; some wait, some flush, batches are tiny, the clock stands still.
@@ -221,7 +269,8 @@ fn per_partition_the_log_has_each_threads_records_in_the_order_of_its_sends() {
     const THREADS: usize = 4;
     const RECORDS: usize = 2_000;
     let fixture = Fixture::new(3);
-    let producer = Arc::new(fixture.build(|builder| builder.batch_size(400).durability(Durability::Written)));
+    let producer =
+        Arc::new(fixture.build(|builder| builder.batch_size(400).durability(Durability::Written)));
     thread::scope(|scope| {
         for thread in 0..THREADS {
             let producer = Arc::clone(&producer);
@@ -229,7 +278,9 @@ fn per_partition_the_log_has_each_threads_records_in_the_order_of_its_sends() {
                 for i in 0..RECORDS {
                     let value = format!("{thread} {i}");
                     let partition = u32::try_from(i % 3).unwrap();
-                    let sent = producer.send(Record::to("t").partition(partition).value(&value)).unwrap();
+                    let sent = producer
+                        .send(Record::to("t").partition(partition).value(&value))
+                        .unwrap();
                     match i % 50 {
                         0 => drop(sent.wait().unwrap()),
                         25 => producer.flush().unwrap(),
@@ -246,7 +297,11 @@ fn per_partition_the_log_has_each_threads_records_in_the_order_of_its_sends() {
         for value in fixture.values(partition) {
             let (thread, i) = value.split_once(' ').unwrap();
             let next = &mut next[thread.parse::<usize>().unwrap()];
-            assert_eq!(i.parse::<usize>().unwrap(), *next, "partition {partition}, thread {thread}");
+            assert_eq!(
+                i.parse::<usize>().unwrap(),
+                *next,
+                "partition {partition}, thread {thread}"
+            );
             *next += 3;
             total += 1;
         }

@@ -38,8 +38,13 @@ fn a_delivery_is_a_handle_that_any_thread_may_hold() {
 fn waiting_ends_the_linger_of_the_batch_and_of_no_later_one() {
     let fixture = Fixture::new(1);
     let producer = fixture.producer();
-    let sent: Vec<_> = ["a", "b", "c"].map(|value| send(&producer, value).unwrap()).into();
-    let offsets: Vec<_> = sent.into_iter().map(|delivery| delivery.wait().unwrap().offset()).collect();
+    let sent: Vec<_> = ["a", "b", "c"]
+        .map(|value| send(&producer, value).unwrap())
+        .into();
+    let offsets: Vec<_> = sent
+        .into_iter()
+        .map(|delivery| delivery.wait().unwrap().offset())
+        .collect();
     assert_eq!(offsets, [0, 1, 2]);
     let open = send(&producer, "d").unwrap();
     let stale = send(&producer, "e").unwrap();
@@ -55,7 +60,9 @@ fn waiting_ends_the_linger_of_the_batch_and_of_no_later_one() {
 fn metadata_names_the_place_of_the_record() {
     let fixture = Fixture::new(3);
     let producer = fixture.producer();
-    let delivery = producer.send(Record::to("t").key("alice").value("v").timestamp(9)).unwrap();
+    let delivery = producer
+        .send(Record::to("t").key("alice").value("v").timestamp(9))
+        .unwrap();
     let metadata = delivery.wait().unwrap();
     // murmur2("alice") % 3
     assert_eq!((metadata.topic(), metadata.partition()), ("t", 0));
@@ -77,7 +84,11 @@ fn a_delivery_is_a_future_too_and_may_be_polled_after_it_was_ready() {
 fn synced_futures_are_ready_once_the_record_is_on_the_device() {
     let broker = Broker::in_memory();
     let topic = broker.create_topic("t", TopicConfig::default()).unwrap();
-    let producer = broker.producer().durability(Durability::Synced).build().unwrap();
+    let producer = broker
+        .producer()
+        .durability(Durability::Synced)
+        .build()
+        .unwrap();
     for offset in 0..20 {
         let metadata = block_on(send(&producer, "a").unwrap()).unwrap();
         assert_eq!(metadata.offset(), offset);
@@ -88,7 +99,15 @@ fn synced_futures_are_ready_once_the_record_is_on_the_device() {
 #[test]
 fn synced_waits_for_the_device_and_written_does_not() {
     let fixture = Fixture::new(1);
-    let durable_end = || fixture.broker.topic("t").unwrap().partition(0).unwrap().durable_end();
+    let durable_end = || {
+        fixture
+            .broker
+            .topic("t")
+            .unwrap()
+            .partition(0)
+            .unwrap()
+            .durable_end()
+    };
     let written = fixture.producer();
     send(&written, "a").unwrap().wait().unwrap();
     assert_eq!(durable_end(), 0);
@@ -106,7 +125,16 @@ fn a_topic_that_demands_synced_gets_it_from_every_producer() {
     let fixture = Fixture::with(TopicConfig::default().durability(Durability::Synced));
     let producer = fixture.producer();
     send(&producer, "a").unwrap().wait().unwrap();
-    assert_eq!(fixture.broker.topic("t").unwrap().partition(0).unwrap().durable_end(), 1);
+    assert_eq!(
+        fixture
+            .broker
+            .topic("t")
+            .unwrap()
+            .partition(0)
+            .unwrap()
+            .durable_end(),
+        1
+    );
     assert_eq!(fixture.end(0), 1);
 }
 
@@ -117,7 +145,8 @@ fn records_of_one_batch_share_one_sync() {
     send(&producer, "warm").unwrap().wait().unwrap();
     let before = fixture.disk.count(Operation::Sync);
     let sent: Vec<_> = (0..100).map(|_| send(&producer, "a").unwrap()).collect();
-    sent.into_iter().for_each(|delivery| drop(delivery.wait().unwrap()));
+    sent.into_iter()
+        .for_each(|delivery| drop(delivery.wait().unwrap()));
     assert_eq!(fixture.disk.count(Operation::Sync) - before, 1);
 }
 
@@ -126,12 +155,19 @@ fn synced_records_that_nobody_waits_for_are_acknowledged_soon() {
     let broker = Broker::in_memory();
     let config = TopicConfig::default().flush_ms(None);
     let topic = broker.create_topic("t", config).unwrap();
-    let producer = broker.producer().durability(Durability::Synced).build().unwrap();
+    let producer = broker
+        .producer()
+        .durability(Durability::Synced)
+        .build()
+        .unwrap();
     let delivery = send(&producer, "a").unwrap();
     let partition = topic.partition(0).unwrap();
     let deadline = std::time::Instant::now() + Duration::from_secs(60);
     while !delivery.is_done() {
-        assert!(std::time::Instant::now() < deadline, "no sync came by itself");
+        assert!(
+            std::time::Instant::now() < deadline,
+            "no sync came by itself"
+        );
         thread::yield_now();
     }
     assert_eq!(partition.durable_end(), 1);
@@ -141,8 +177,9 @@ fn synced_records_that_nobody_waits_for_are_acknowledged_soon() {
 fn flush_acknowledges_all_sends_before_it() {
     let fixture = Fixture::new(3);
     let producer = fixture.build(|builder| builder.durability(Durability::Synced));
-    let sent: Vec<_> =
-        (0..3).map(|partition| producer.send(Record::to("t").partition(partition)).unwrap()).collect();
+    let sent: Vec<_> = (0..3)
+        .map(|partition| producer.send(Record::to("t").partition(partition)).unwrap())
+        .collect();
     producer.flush().unwrap();
     assert!(sent.iter().all(Delivery::is_done));
     producer.flush().unwrap();
@@ -158,7 +195,11 @@ fn the_last_handle_flushes_and_no_other_does() {
     assert_eq!(fixture.end(0), 0);
     drop(clone);
     assert_eq!(fixture.end(0), 1);
-    assert_eq!(delivery.wait().unwrap().offset(), 0, "it outlives the producer");
+    assert_eq!(
+        delivery.wait().unwrap().offset(),
+        0,
+        "it outlives the producer"
+    );
 }
 
 #[test]

@@ -32,8 +32,15 @@ fn dropped_deliveries_lose_no_failure() {
     fixture.broker.run_housekeeping().unwrap();
     drop(send(&producer, "c").unwrap());
     fixture.disk.set_capacity(None);
-    assert!(matches!(producer.flush(), Err(Error::DiskFull { .. })), "of `b`");
-    assert_eq!(fixture.values(0), ["a", "c"], "each batch is tried for itself");
+    assert!(
+        matches!(producer.flush(), Err(Error::DiskFull { .. })),
+        "of `b`"
+    );
+    assert_eq!(
+        fixture.values(0),
+        ["a", "c"],
+        "each batch is tried for itself"
+    );
 }
 
 #[test]
@@ -42,12 +49,19 @@ fn a_batch_that_failed_uses_no_sequence_numbers() {
     let producer = fixture.producer();
     send(&producer, "a").unwrap().wait().unwrap();
     fill(&fixture);
-    let failed: Vec<_> = ["b", "c"].map(|value| send(&producer, value).unwrap()).into();
-    let failed = failed.into_iter().map(|delivery| delivery.wait().unwrap_err().is_retryable());
+    let failed: Vec<_> = ["b", "c"]
+        .map(|value| send(&producer, value).unwrap())
+        .into();
+    let failed = failed
+        .into_iter()
+        .map(|delivery| delivery.wait().unwrap_err().is_retryable());
     assert_eq!(failed.collect::<Vec<_>>(), [true, true]);
     fixture.disk.set_capacity(None);
     assert_eq!(send(&producer, "b").unwrap().wait().unwrap().offset(), 1);
-    let sequences: Vec<_> = batches(&producer, 0).iter().map(|batch| batch.base_sequence).collect();
+    let sequences: Vec<_> = batches(&producer, 0)
+        .iter()
+        .map(|batch| batch.base_sequence)
+        .collect();
     assert_eq!(sequences, [0, 1]);
 }
 
@@ -56,11 +70,16 @@ fn a_failed_sync_is_indefinite_and_stops_the_partition() {
     let fixture = Fixture::new(2);
     let producer = fixture.build(|builder| builder.durability(Durability::Synced));
     send(&producer, "a").unwrap().wait().unwrap();
-    fixture.disk.fail(Fault::error(Operation::Sync, io::ErrorKind::Other).on_path(".log"));
+    fixture
+        .disk
+        .fail(Fault::error(Operation::Sync, io::ErrorKind::Other).on_path(".log"));
     let waited = send(&producer, "b").unwrap().wait().unwrap_err();
     assert!(waited.is_indefinite(), "{waited}");
     let later = send(&producer, "c").unwrap().wait();
-    assert!(matches!(later, Err(Error::StorageFailed { .. })), "{later:?}");
+    assert!(
+        matches!(later, Err(Error::StorageFailed { .. })),
+        "{later:?}"
+    );
     assert!(matches!(producer.flush(), Err(Error::StorageFailed { .. })));
     let elsewhere = producer.send(Record::to("t").partition(1)).unwrap();
     assert_eq!(elsewhere.wait().unwrap().offset(), 0);
@@ -74,7 +93,10 @@ fn after_the_broker_closed_nothing_is_accepted() {
     fixture.broker.clone().close().unwrap();
     assert_eq!(delivery.wait().unwrap().offset(), 0, "closing flushed it");
     assert!(matches!(send(&producer, "b"), Err(Error::Closed(_))));
-    assert!(matches!(fixture.broker.producer().build(), Err(Error::Closed(_))));
+    assert!(matches!(
+        fixture.broker.producer().build(),
+        Err(Error::Closed(_))
+    ));
     producer.close().unwrap();
 }
 

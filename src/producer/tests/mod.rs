@@ -36,10 +36,16 @@ impl Fixture {
 
     fn with(config: TopicConfig) -> Self {
         let (disk, clock) = (SimDisk::new(), ManualClock::new(START));
-        let builder = Broker::builder("data").storage(disk.clone()).clock(clock.clone());
+        let builder = Broker::builder("data")
+            .storage(disk.clone())
+            .clock(clock.clone());
         let broker = builder.background(false).seed(1).open().unwrap();
         broker.create_topic("t", config).unwrap();
-        Self { disk, clock, broker }
+        Self {
+            disk,
+            clock,
+            broker,
+        }
     }
 
     fn producer(&self) -> Producer {
@@ -56,11 +62,21 @@ impl Fixture {
     }
 
     fn end(&self, partition: u32) -> u64 {
-        self.broker.topic("t").unwrap().partition(partition).unwrap().high_watermark()
+        self.broker
+            .topic("t")
+            .unwrap()
+            .partition(partition)
+            .unwrap()
+            .high_watermark()
     }
 
     fn values(&self, partition: u32) -> Vec<String> {
-        let partition = self.broker.topic("t").unwrap().partition(partition).unwrap();
+        let partition = self
+            .broker
+            .topic("t")
+            .unwrap()
+            .partition(partition)
+            .unwrap();
         let mut reader = partition.reader(Position::Earliest).unwrap();
         let mut values = Vec::new();
         while let Some(record) = reader.next().unwrap() {
