@@ -8,6 +8,7 @@
 //! next-producer-id 1000
 //! topic orders AAECAwQFBgcICQoLDA0ODw 3
 //!  config retention.ms=-1
+//!  start 2 5000
 //! topic clicks FBUWFxgZGhscHR4fICEiIw 1 adopted
 //! crc32 5d0f3a21
 //! ```
@@ -49,6 +50,8 @@ pub(crate) struct ManifestTopic {
     pub(crate) adopted: bool,
     /// What differs from the defaults, by Kafka's names.
     pub(crate) config: Vec<(String, String)>,
+    /// Partitions whose first records were deleted, with the log start offset that was promised.
+    pub(crate) log_starts: Vec<(u32, u64)>,
 }
 
 /// Why a manifest cannot be used.
@@ -106,6 +109,12 @@ impl Manifest {
         if let Some(topic) = line.text.strip_prefix("topic ") {
             let topic = decode_topic(topic).ok_or(line.error("malformed topic"))?;
             self.topics.push(topic);
+            return Ok(());
+        }
+        if let Some(start) = line.text.strip_prefix(" start ") {
+            let start = decode_start(start).ok_or(line.error("malformed log start"))?;
+            let topic = self.topics.last_mut();
+            topic.ok_or(line.error("log start before the first topic"))?.log_starts.push(start);
             return Ok(());
         }
         let Some(config) = line.text.strip_prefix(" config ") else {
@@ -177,6 +186,7 @@ fn encode_topic(text: &mut String, topic: &ManifestTopic) {
         partitions,
         adopted,
         config,
+        log_starts,
     } = topic;
     text.push_str("topic ");
     escape(text, name, " ");
@@ -192,6 +202,14 @@ fn encode_topic(text: &mut String, topic: &ManifestTopic) {
         escape(text, value, "");
         text.push('\n');
     }
+    for (partition, offset) in log_starts {
+        let _ = writeln!(text, " start {partition} {offset}");
+    }
+}
+
+fn decode_start(line: &str) -> Option<(u32, u64)> {
+    let (partition, offset) = line.split_once(' ')?;
+    Some((number(partition)?, number(offset)?))
 }
 
 fn decode_topic(line: &str) -> Option<ManifestTopic> {

@@ -33,7 +33,7 @@ pub(crate) mod record;
 mod schema;
 pub(crate) mod seal;
 mod text;
-mod topic_id;
+pub(crate) mod topic_id;
 pub(crate) mod varint;
 
 pub use batch::TimestampType;
@@ -42,7 +42,9 @@ pub use compression::Compression;
 /// Bytes that contradict the format: where (byte position inside the slice looked at) and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Invalid {
+    /// Byte position, from the start of what was given.
     pub(crate) at: usize,
+    /// The rule that is broken.
     pub(crate) reason: &'static str,
 }
 

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::disk::{Disk, DiskFile, OpenMode, read_full_at, write_all_at};
 use crate::error::{Error, Result};
-use crate::format::durable_end::{PAIR_LEN, SLOT_LEN, Slot, latest};
+use crate::format::durable_end::{self, PAIR_LEN, SLOT_LEN, Slot, latest};
 use crate::format::metadata::TopicId;
 
 /// The file's name, in the data directory.
@@ -74,7 +74,7 @@ impl DurableEnds {
                 (pair, 0, 1)
             }
         };
-        let turn = Mutex::new(Turn { generation, next_index: 1 - last_index });
+        let turn = Mutex::new(Turn { generation, end_offset: 0, next_index: 1 - last_index });
         Ok(DurableEnd { ends: Arc::clone(self), pair, topic, partition, turn })
     }
 
@@ -129,6 +129,8 @@ pub(crate) struct DurableEnd {
 #[derive(Debug)]
 struct Turn {
     generation: u64,
+    /// The bound written last in this process.
+    end_offset: u64,
     next_index: usize,
 }
 
@@ -148,6 +150,10 @@ impl DurableEnd {
     /// Writes a bound that holds from now on. Not synced: see the module's description.
     pub(crate) fn advance(&self, point: DurablePoint) -> Result<()> {
         let mut turn = self.turn.lock();
+        // A sync that began before a roll may end after it, with less to say.
+        if point.end_offset < turn.end_offset {
+            return Ok(());
+        }
         let slot = Slot {
             generation: turn.generation + 1,
             topic_id: self.topic,
@@ -155,11 +161,12 @@ impl DurableEnd {
             segment_base: point.segment_base,
             position: point.position,
             end_offset: point.end_offset,
-            clean: point.clean,
+            flags: if point.clean { Slot::CLEAN } else { 0 },
             digest: point.digest,
         };
-        self.ends.write(&slot.encode(), self.pair, turn.next_index * SLOT_LEN)?;
+        self.ends.write(&durable_end::encode(&slot), self.pair, turn.next_index * SLOT_LEN)?;
         turn.generation += 1;
+        turn.end_offset = point.end_offset;
         turn.next_index = 1 - turn.next_index;
         Ok(())
     }

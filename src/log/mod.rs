@@ -39,6 +39,7 @@ pub(crate) use self::group_commit::GroupCommit;
 use self::segment::Segment;
 use self::writer::Writer;
 pub(crate) use self::writer::AppendContext;
+use crate::config::Durability;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::record::{Offset, Timestamp, TopicPartition};
@@ -69,8 +70,6 @@ pub(crate) struct Log {
     readable_end: AtomicU64,
     /// Next offset to be written. Written under the writer's mutex; for looking at without it.
     end: AtomicU64,
-    /// Readers see only what is durable.
-    read_durable_only: bool,
     /// Offsets may have gaps: the log was compacted, or was written by someone who may have done so.
     gaps: bool,
     /// For readers; the writer's own copy is in `writer`.
@@ -143,7 +142,7 @@ impl Log {
         let mut writer = self.writer.lock();
         let appended = writer.append(self, batch, context)?;
         self.end.store(writer.next_offset, Ordering::Release);
-        if !self.read_durable_only {
+        if context.config.durability < Durability::Synced {
             writer.active.file().publish(writer.position);
             self.readable_end.store(writer.next_offset, Ordering::Release);
         }
@@ -233,8 +232,18 @@ impl Log {
     /// Syncs, and leaves the files as a clean open wants them. The log must not be used afterwards.
     pub(crate) fn close(&self) -> Result<()> {
         self.commit.wait(self.end_offset(), || self.sync())?;
-        self.check_writable()?;
+        self.check_failure()?;
+        if self.damage().is_some() {
+            // Without a clean end, the next open looks again and says the same.
+            return Ok(());
+        }
         self.writer.lock().close(self)
+    }
+
+    /// The largest id among the producers that wrote to this log; -1 if there is none.
+    pub(crate) fn largest_producer_id(&self) -> i64 {
+        let entries = self.writer.lock().producers.to_snapshot();
+        entries.iter().map(|entry| entry.producer_id).max().unwrap_or(-1)
     }
 
     /// Gives back what the log holds outside of its directory.

@@ -22,14 +22,14 @@ use super::segment::Segment;
 use super::tail::{self, Floor, WalkPlan, Walked};
 use super::writer::{EPOCH_FILE, Writer};
 use super::Log;
-use crate::config::{Durability, TopicConfig};
+use crate::config::TopicConfig;
 use crate::disk::{AppendFile, Disk, OpenMode, read_file, replace_file};
 use crate::error::{Error, Result};
 use crate::format::checkpoint::EpochCheckpoint;
 use crate::format::durable_end::Slot;
 use crate::format::metadata::{PartitionMetadata, TopicId};
 use crate::format::producer_snapshot;
-use crate::format::seal::{FrameDigest, Seal};
+use crate::format::seal::{self, FrameDigest, Seal};
 use crate::record::{Offset, Timestamp, TopicPartition};
 
 /// What opening one partition's log takes.
@@ -111,6 +111,7 @@ struct LastSegment {
     next_offset: Offset,
     index: IndexBuilder,
     digest: FrameDigest,
+    batches: u64,
     first_timestamp: Option<Timestamp>,
 }
 
@@ -232,7 +233,7 @@ impl<'a> Recovery<'a> {
         let (file, len) = self.open_log_file(base)?;
         let seal_path = self.path(base, FileKind::Seal);
         let stored = match self.len_of(base, FileKind::Seal) {
-            Some(_) => read_small(self.disk, &seal_path)?.and_then(|bytes| Seal::decode(&bytes).ok()),
+            Some(_) => read_small(self.disk, &seal_path)?.and_then(|bytes| seal::decode(&bytes).ok()),
             None => None,
         };
         let seal = stored.filter(|seal| seal.base_offset == base);
@@ -286,6 +287,7 @@ impl<'a> Recovery<'a> {
                 end_position: len,
                 end_offset: self.bases.iter().copied().find(|next| *next > base).unwrap_or(walked.next_offset),
                 max_timestamp: Timestamp::MAX,
+                batches: walked.batches,
                 frame_digest: walked.digest.value(),
             }));
         }
@@ -294,6 +296,7 @@ impl<'a> Recovery<'a> {
             end_position: walked.position,
             end_offset: walked.next_offset,
             max_timestamp: walked.builder.largest_timestamp(),
+            batches: walked.batches,
             frame_digest: walked.digest.value(),
         };
         match known {
@@ -302,7 +305,7 @@ impl<'a> Recovery<'a> {
             None => {
                 self.store_index(base, &walked)?;
                 let path = self.path(base, FileKind::Seal);
-                replace_file(self.disk, &path, &seal.encode())?;
+                replace_file(self.disk, &path, &seal::encode(&seal))?;
                 self.report.rebuilt.push(path);
                 Ok(seal)
             }
@@ -328,7 +331,7 @@ impl<'a> Recovery<'a> {
             return self.begin_anew(durable_end);
         };
         let last = match (self.request.clean, self.slot) {
-            (true, Some(slot)) if slot.clean && slot.segment_base == base => self.open_clean(base, slot)?,
+            (true, Some(slot)) if slot.is_clean() && slot.segment_base == base => self.open_clean(base, slot)?,
             _ => self.open_unclean(base, durable_end)?,
         };
         if let Some(slot) = self.slot.filter(|slot| slot.segment_base > base) {
@@ -359,6 +362,7 @@ impl<'a> Recovery<'a> {
             next_offset: base,
             index: IndexBuilder::new(self.request.config.index_interval_bytes),
             digest: FrameDigest::new(),
+            batches: 0,
             first_timestamp: None,
         })
     }
@@ -399,7 +403,9 @@ impl<'a> Recovery<'a> {
             position: len,
             next_offset: slot.end_offset,
             index: builder,
-            digest: FrameDigest::resume(slot.digest, 0),
+            digest: FrameDigest::resume(slot.digest),
+            // Counted again only when the segment is walked; the seal's count is for people.
+            batches: 0,
             first_timestamp,
         })
     }
@@ -460,6 +466,7 @@ impl<'a> Recovery<'a> {
             next_offset: walked.next_offset,
             index: walked.builder,
             digest: walked.digest,
+            batches: walked.batches,
             first_timestamp: walked.first_timestamp,
         })
     }
@@ -484,6 +491,7 @@ impl<'a> Recovery<'a> {
             index: last.index,
             index_full,
             digest: last.digest,
+            batches: last.batches,
             first_timestamp: last.first_timestamp,
             active_since: request.now,
             leader_epoch,
@@ -501,7 +509,6 @@ impl<'a> Recovery<'a> {
             start: AtomicU64::new(start.min(end)),
             readable_end: AtomicU64::new(end),
             end: AtomicU64::new(end),
-            read_durable_only: request.config.durability == Durability::Synced,
             gaps: request.gaps,
             epochs: ArcSwap::from_pointee(self.epochs),
             commit: GroupCommit::default(),

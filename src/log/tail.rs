@@ -35,6 +35,7 @@ pub(super) struct Walked {
     /// End of the good part.
     pub(super) position: u64,
     pub(super) next_offset: Offset,
+    pub(super) batches: u64,
     pub(super) first_timestamp: Option<Timestamp>,
     /// The first bad batch below the floor: damage.
     pub(super) damage: Option<BadBatch>,
@@ -68,6 +69,7 @@ pub(super) fn walk(
         digest: FrameDigest::new(),
         position: 0,
         next_offset: plan.base,
+        batches: 0,
         first_timestamp: None,
         damage: None,
         torn: None,
@@ -141,6 +143,7 @@ impl Walked {
         self.first_timestamp.get_or_insert(header.max_timestamp);
         self.position += u64::from(header.size);
         self.next_offset = header.next_offset();
+        self.batches += 1;
     }
 }
 

@@ -22,7 +22,7 @@ use crate::format::batch::{
 use crate::format::TimestampType;
 use crate::format::checkpoint::EpochCheckpoint;
 use crate::format::producer_snapshot;
-use crate::format::seal::{FrameDigest, Seal};
+use crate::format::seal::{self, FrameDigest, Seal};
 use crate::record::{Offset, Timestamp};
 
 /// Kafka's name for the file of leader epochs.
@@ -47,6 +47,8 @@ pub(super) struct Writer {
     /// One more entry would not fit `segment.index.bytes`.
     pub(super) index_full: bool,
     pub(super) digest: FrameDigest,
+    /// Batches in the active segment.
+    pub(super) batches: u64,
     /// Largest timestamp of the segment's first batch, which its age is counted from.
     pub(super) first_timestamp: Option<Timestamp>,
     /// Wall-clock time at which the segment became active, for batches without timestamps.
@@ -128,6 +130,7 @@ impl Writer {
         self.first_timestamp.get_or_insert(header.max_timestamp);
         self.position += u64::from(size);
         self.next_offset = header.next_offset();
+        self.batches += 1;
         self.changed = true;
     }
 
@@ -179,6 +182,7 @@ impl Writer {
         self.index = IndexBuilder::new(context.config.index_interval_bytes);
         self.index_full = false;
         self.digest = FrameDigest::new();
+        self.batches = 0;
         self.first_timestamp = None;
         self.active_since = context.now;
         log.add_segment(Arc::clone(&self.active));
@@ -200,10 +204,11 @@ impl Writer {
             end_position: self.position,
             end_offset: self.next_offset,
             max_timestamp: self.index.largest_timestamp(),
+            batches: self.batches,
             frame_digest: self.digest.value(),
         };
         let path = FileKind::Seal.path(log.dir(), self.active.base());
-        store(log, &path, &seal.encode())?;
+        store(log, &path, &seal::encode(&seal))?;
         Ok(seal)
     }
 
