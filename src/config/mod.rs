@@ -6,12 +6,12 @@
 mod cleanup;
 mod entries;
 mod topic;
-pub(crate) mod topic_name;
+mod topic_name;
 mod value;
 
 pub use cleanup::CleanupPolicy;
 pub use topic::TopicConfig;
-pub(crate) use topic::MAX_PARTITIONS;
+pub(crate) use topic_name::{topic_names_collide, validate_topic_name};
 
 /// What an acknowledgement promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]

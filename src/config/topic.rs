@@ -8,7 +8,7 @@ use crate::format::{Compression, TimestampType};
 
 /// Most partitions that a topic may have. Each costs a directory, files and buffers; a number
 /// beyond this is taken for a mistake.
-pub(crate) const MAX_PARTITIONS: u32 = 100_000;
+const MAX_PARTITIONS: u32 = 100_000;
 
 /// How a topic stores its records: how many partitions, and Kafka's topic configs.
 ///
@@ -126,7 +126,7 @@ impl TopicConfig {
     }
 
     /// Those that differ from the defaults: what has to be stored.
-    pub(crate) fn overrides(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn changed_entries(&self) -> Vec<(&'static str, String)> {
         let defaults = Self::default().entries();
         self.entries()
             .into_iter()

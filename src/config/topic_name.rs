@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 const MAX_LEN: usize = 249;
 
 /// `Err(InvalidTopicName)` says which rule the name breaks.
-pub(crate) fn validate(topic: &str) -> Result<()> {
+pub(crate) fn validate_topic_name(topic: &str) -> Result<()> {
     match broken_rule(topic) {
         None => Ok(()),
         Some(reason) => Err(Error::InvalidTopicName {
@@ -36,7 +36,7 @@ fn broken_rule(topic: &str) -> Option<&'static str> {
 
 /// True if the names are the same to Kafka's metrics, where `.` becomes `_`: two such topics may
 /// not both exist.
-pub(crate) fn collides(a: &str, b: &str) -> bool {
+pub(crate) fn topic_names_collide(a: &str, b: &str) -> bool {
     let plain = |byte: u8| if byte == b'.' { b'_' } else { byte };
     a.len() == b.len() && a.bytes().map(plain).eq(b.bytes().map(plain))
 }
@@ -57,7 +57,7 @@ mod tests {
             "-",
             &longest,
         ] {
-            assert!(validate(name).is_ok(), "{name:?}");
+            assert!(validate_topic_name(name).is_ok(), "{name:?}");
         }
     }
 
@@ -68,7 +68,7 @@ mod tests {
             "", ".", "..", "a b", "a/b", "a\\b", "ä", "a\0", "a\n", "%41", &too_long,
         ] {
             assert!(
-                matches!(validate(name), Err(Error::InvalidTopicName { .. })),
+                matches!(validate_topic_name(name), Err(Error::InvalidTopicName { .. })),
                 "{name:?}"
             );
         }
@@ -76,10 +76,10 @@ mod tests {
 
     #[test]
     fn names_that_differ_in_dots_and_underscores_only_collide() {
-        assert!(collides("a.b_c", "a_b.c"));
-        assert!(collides("same", "same"));
-        assert!(!collides("a.b", "a-b"));
-        assert!(!collides("a.b", "a.bc"));
-        assert!(!collides("Orders", "orders"));
+        assert!(topic_names_collide("a.b_c", "a_b.c"));
+        assert!(topic_names_collide("same", "same"));
+        assert!(!topic_names_collide("a.b", "a-b"));
+        assert!(!topic_names_collide("a.b", "a.bc"));
+        assert!(!topic_names_collide("Orders", "orders"));
     }
 }

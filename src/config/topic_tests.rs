@@ -42,7 +42,7 @@ fn defaults_are_kafkas_but_for_two() {
     assert_eq!(defaults.entries(), expected.map(|(key, value)| (key, value.to_owned())));
     assert_eq!(defaults.partitions, 1);
     assert!(defaults.validate().is_ok());
-    assert_eq!(defaults.overrides(), []);
+    assert_eq!(defaults.changed_entries(), []);
 }
 
 /// For each config a value that is not its default, and the typed setter that sets it.
@@ -86,7 +86,7 @@ fn every_config_is_set_alike_by_name_and_by_type_and_is_read_back() {
         let named = TopicConfig::default().set(key, value).unwrap();
         assert_eq!(named, typed, "{key}");
         assert_eq!(named.get(key).as_deref(), Some(value), "{key}");
-        assert_eq!(named.overrides(), [(key, value.to_owned())]);
+        assert_eq!(named.changed_entries(), [(key, value.to_owned())]);
         assert!(named.validate().is_ok(), "{key}");
     }
 }
@@ -98,7 +98,7 @@ fn what_is_stored_makes_the_same_config_again() {
         config = config.set(key, value).unwrap();
     }
     let mut again = TopicConfig::default();
-    for (key, value) in config.overrides() {
+    for (key, value) in config.changed_entries() {
         again = again.set(key, &value).unwrap();
     }
     assert_eq!(again, config);

@@ -111,21 +111,17 @@ impl Manifest {
             self.topics.push(topic);
             return Ok(());
         }
-        if let Some(start) = line.text.strip_prefix(" start ") {
+        let topic = self.topics.last_mut();
+        let topic = topic.ok_or(line.error("no topic before what belongs to one"))?;
+        if let Some(config) = line.text.strip_prefix(" config ") {
+            let config = decode_config(config).ok_or(line.error("malformed config"))?;
+            topic.config.push(config);
+        } else if let Some(start) = line.text.strip_prefix(" start ") {
             let start = decode_start(start).ok_or(line.error("malformed log start"))?;
-            let topic = self.topics.last_mut();
-            topic.ok_or(line.error("log start before the first topic"))?.log_starts.push(start);
-            return Ok(());
-        }
-        let Some(config) = line.text.strip_prefix(" config ") else {
+            topic.log_starts.push(start);
+        } else {
             return line.invalid("unknown kind of line");
-        };
-        let config = decode_config(config).ok_or(line.error("malformed config"))?;
-        let topic = self
-            .topics
-            .last_mut()
-            .ok_or(line.error("config before the first topic"))?;
-        topic.config.push(config);
+        }
         Ok(())
     }
 
@@ -207,11 +203,6 @@ fn encode_topic(text: &mut String, topic: &ManifestTopic) {
     }
 }
 
-fn decode_start(line: &str) -> Option<(u32, u64)> {
-    let (partition, offset) = line.split_once(' ')?;
-    Some((number(partition)?, number(offset)?))
-}
-
 fn decode_topic(line: &str) -> Option<ManifestTopic> {
     let mut words = line.split(' ');
     let name = unescape(words.next()?).filter(|name| !name.is_empty())?;
@@ -228,6 +219,7 @@ fn decode_topic(line: &str) -> Option<ManifestTopic> {
         partitions,
         adopted,
         config: Vec::new(),
+        log_starts: Vec::new(),
     };
     words.next().is_none().then_some(topic)
 }
@@ -235,6 +227,11 @@ fn decode_topic(line: &str) -> Option<ManifestTopic> {
 fn decode_config(line: &str) -> Option<(String, String)> {
     let (key, value) = line.split_once('=')?;
     Some((unescape(key)?, unescape(value)?))
+}
+
+fn decode_start(line: &str) -> Option<(u32, u64)> {
+    let (partition, offset) = line.split_once(' ')?;
+    Some((number(partition)?, number(offset)?))
 }
 
 /// Appends `word` with control characters, `%`, and those in `also` as `%` and two hexadecimal
@@ -272,7 +269,8 @@ mod tests {
         next-producer-id 1000\n\
         topic orders AAECAwQFBgcICQoLDA0ODw 3\n \
         config retention.ms=-1\n \
-        config cleanup.policy=compact,delete\n\
+        config cleanup.policy=compact,delete\n \
+        start 2 5000\n\
         topic clicks FBUWFxgZGhscHR4fICEiIw 1 adopted\n";
 
     fn sealed(text: &str) -> Vec<u8> {
@@ -289,6 +287,7 @@ mod tests {
             config: config
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .to_vec(),
+            log_starts: vec![(2, 5000)],
         };
         let clicks = ManifestTopic {
             name: "clicks".to_owned(),
@@ -296,6 +295,7 @@ mod tests {
             partitions: 1,
             adopted: true,
             config: Vec::new(),
+            log_starts: Vec::new(),
         };
         Manifest {
             next_producer_id: 1000,
@@ -333,7 +333,7 @@ mod tests {
         ];
         let bytes = manifest.encode();
         assert_eq!(Manifest::decode(&bytes), Ok(manifest));
-        assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 7);
+        assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 8);
     }
 
     #[test]
@@ -398,7 +398,11 @@ mod tests {
             format!("topic orders%4 {id} 1\n"),
             format!("topic orders%+4 {id} 1\n"),
             format!("topic orders%FF {id} 1\n"),
+            " start 0 1\n".to_owned(),
             format!("topic orders {id} 1\n config a\n"),
+            format!("topic orders {id} 1\n start 0\n"),
+            format!("topic orders {id} 1\n start 0 -1\n"),
+            format!("topic orders {id} 1\n start 0 1 2\n"),
             format!("topic orders {id} 1\ntopic orders AAAAAAAAAAAAAAAAAAAAAA 1\n"),
             format!("topic orders {id} 1\ntopic clicks {id} 1\n"),
         ] {
