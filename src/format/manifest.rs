@@ -333,7 +333,7 @@ mod tests {
         ];
         let bytes = manifest.encode();
         assert_eq!(Manifest::decode(&bytes), Ok(manifest));
-        assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 8);
+        assert_eq!(String::from_utf8(bytes).unwrap().lines().count(), 8);
     }
 
     #[test]
