@@ -15,8 +15,6 @@ use crate::partition::{Partition, PartitionState};
 pub(crate) struct TopicState {
     pub(crate) name: Arc<str>,
     pub(crate) id: TopicId,
-    /// Written by a directory that Kafka used: offsets may have gaps.
-    pub(crate) adopted: bool,
     pub(crate) config: Arc<ArcSwap<TopicConfig>>,
     /// Grows with `add_partitions`; a snapshot, so that looking costs no lock.
     pub(crate) partitions: ArcSwap<Vec<Arc<PartitionState>>>,
@@ -26,7 +24,9 @@ impl TopicState {
     /// The partition of this number.
     pub(crate) fn partition(&self, partition: u32) -> Result<Arc<PartitionState>> {
         let partitions = self.partitions.load();
-        let found = usize::try_from(partition).ok().and_then(|index| partitions.get(index));
+        let found = usize::try_from(partition)
+            .ok()
+            .and_then(|index| partitions.get(index));
         found.cloned().ok_or_else(|| Error::UnknownPartition {
             topic: self.name.to_string(),
             partition,
@@ -91,6 +91,9 @@ impl Topic {
     /// All partitions, in order.
     pub fn partitions(&self) -> Vec<Partition> {
         let partitions = self.state.partitions.load();
-        partitions.iter().map(|state| Partition::new(Arc::clone(&self.broker), Arc::clone(state))).collect()
+        partitions
+            .iter()
+            .map(|state| Partition::new(Arc::clone(&self.broker), Arc::clone(state)))
+            .collect()
     }
 }
