@@ -1,6 +1,11 @@
 //! Doors to the decoders of the small files, for the fuzz targets. Each takes any bytes and checks
 //! two promises: no panic, and what was understood is written and read back the same.
 
+#![allow(
+    clippy::missing_panics_doc,
+    reason = "to panic is how a fuzz target reports"
+)]
+
 use super::checkpoint::{EpochCheckpoint, OffsetCheckpoint};
 use super::group_record::GroupMetadata;
 use super::index_entry::{AbortedTransaction, OffsetIndexEntry, TimeIndexEntry};
