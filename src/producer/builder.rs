@@ -136,12 +136,16 @@ impl Settings {
         if i32::try_from(self.linger.as_millis()).is_err() {
             return Err(invalid(
                 "linger.ms",
-                self.linger.as_millis(),
+                &self.linger.as_millis(),
                 "at most 2147483647",
             ));
         }
         if i32::try_from(self.batch_size).is_err() {
-            return Err(invalid("batch.size", self.batch_size, "at most 2147483647"));
+            return Err(invalid(
+                "batch.size",
+                &self.batch_size,
+                "at most 2147483647",
+            ));
         }
         match self.compression.codec() {
             Some(codec) => compress(codec, &[], &mut Vec::new()),
@@ -150,7 +154,7 @@ impl Settings {
     }
 }
 
-fn invalid(key: &str, value: impl ToString, reason: &str) -> Error {
+fn invalid(key: &str, value: &impl ToString, reason: &str) -> Error {
     Error::InvalidConfig {
         key: key.to_owned(),
         value: value.to_string(),
