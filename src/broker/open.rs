@@ -109,7 +109,8 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
     state.report = report;
     let state = Arc::new(state);
     if builder.background {
-        state.housekeeping.start(&state)?;
+        let started = state.housekeeping.start(Arc::clone(clock));
+        started.map_err(|error| Error::io("start the housekeeping thread of", root, error))?;
     }
     Ok(state)
 }
