@@ -18,5 +18,8 @@ pub(crate) mod topic;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, Result, SharedIoError};
+#[cfg(feature = "__fuzzing")]
+#[doc(hidden)]
+pub use format::fuzzing;
 pub use format::{Compression, TimestampType};
 pub use record::{Offset, Position, Record, RecordMetadata, Timestamp, TopicPartition};

@@ -13,8 +13,14 @@ pub(crate) mod batch;
 pub(crate) mod compression;
 pub(crate) mod control;
 mod crc;
+#[cfg(any(test, feature = "__fuzzing"))]
+pub mod fuzzing;
+#[cfg(test)]
+mod random;
 pub(crate) mod record;
 pub(crate) mod varint;
+#[cfg(test)]
+mod vectors;
 
 pub use batch::TimestampType;
 pub use compression::Compression;
