@@ -415,8 +415,11 @@ fn header_bytes(bytes: &[u8]) -> Parsed<&[u8; HEADER_LEN]> {
     })
 }
 
+#[inline]
 fn field<const N: usize>(header: &[u8; HEADER_LEN], at: usize) -> [u8; N] {
-    std::array::from_fn(|index| header[at + index])
+    let mut value = [0; N];
+    value.copy_from_slice(&header[at..at + N]);
+    value
 }
 
 fn not_negative(header: &[u8; HEADER_LEN], at: usize, reason: &'static str) -> Parsed<u32> {

@@ -3,6 +3,8 @@
 //! The promises: no decoder panics; what decodes encodes again, and decodes to the same; nothing
 //! decompresses beyond its limit.
 
+#![expect(clippy::missing_panics_doc, reason = "panics are how these report")]
+
 use super::Compression;
 use super::batch::{
     BatchBuilder, BatchHeader, BatchView, HEADER_LEN, ProducerStamp, UNPROTECTED_LEN, batch_size,

@@ -217,8 +217,8 @@ impl BatchBuilder {
         }
         let attributes = header.attributes.with_codec(codec);
         BatchHeader {
-            attributes,
             size,
+            attributes,
             ..header
         }
         .write_over(batch);

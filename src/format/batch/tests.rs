@@ -147,8 +147,8 @@ fn sequence_numbers_wrap_to_zero() {
     let header = BatchHeader::parse(&small_batch(&mut plain_builder())).unwrap();
     let last = |base_sequence, last_offset_delta| {
         BatchHeader {
-            base_sequence,
             last_offset_delta,
+            base_sequence,
             ..header
         }
         .last_sequence()

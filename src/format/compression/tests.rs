@@ -222,7 +222,7 @@ fn gzip_is_written_as_other_gzip_readers_expect() {
 #[cfg(feature = "snappy")]
 #[test]
 fn snappy_blocks_hold_32_kib_each() {
-    let stream = compressed(Codec::Snappy, &[5; 70_000]);
+    let stream = compressed(Codec::Snappy, &vec![5; 70_000]);
     assert_eq!(stream[..16], *b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01");
     let mut lengths = Vec::new();
     let mut rest = &stream[16..];
@@ -266,7 +266,7 @@ fn a_snappy_block_that_claims_too_much_is_refused_before_memory_is_taken() {
 #[cfg(feature = "lz4")]
 #[test]
 fn lz4_frames_are_as_kafka_wants_them() {
-    let stream = compressed(Codec::Lz4, &[5; 70_000]);
+    let stream = compressed(Codec::Lz4, &vec![5; 70_000]);
     // Magic; version 1, independent blocks, no checksums, no content size; 64 KiB; and the second
     // byte of xxHash32 over those two, which Kafka checks.
     assert_eq!(stream[..7], [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82]);
