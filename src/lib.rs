@@ -18,7 +18,7 @@ pub(crate) mod topic;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, Result, SharedIoError};
-#[cfg(feature = "__fuzzing")]
+#[cfg(any(test, feature = "__fuzzing"))]
 #[doc(hidden)]
 pub use format::fuzzing;
 pub use format::{Compression, TimestampType};

@@ -154,6 +154,7 @@ impl Attributes {
         self.has(Self::DELETE_HORIZON)
     }
 
+    #[allow(dead_code, reason = "for tools that show batches")]
     pub(crate) fn raw(self) -> i16 {
         self.0
     }
@@ -275,6 +276,7 @@ impl BatchHeader {
     }
 
     /// From this time on, in milliseconds, compaction may drop the batch's tombstones.
+    #[allow(dead_code, reason = "for compaction")]
     pub(crate) fn delete_horizon(&self) -> Option<i64> {
         self.attributes
             .has_delete_horizon()

@@ -86,6 +86,7 @@ fn versioned<const N: usize, const M: usize>(field: [u8; N]) -> [u8; M] {
 
 /// The batch that ends a transaction of this producer, with base offset 0 and leader epoch -1, which
 /// are the log's to set.
+#[allow(dead_code, reason = "for transactions")]
 pub(crate) fn marker(
     kind: MarkerKind,
     producer_id: i64,
