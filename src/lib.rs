@@ -25,6 +25,9 @@ pub use consumer::{
 };
 pub use disk::sim;
 pub use error::{Error, Result, SharedIoError};
+#[cfg(any(test, feature = "__fuzzing"))]
+#[doc(hidden)]
+pub use format::fuzzing;
 pub use format::{Compression, TimestampType};
 pub use partition::Partition;
 pub use producer::{
