@@ -1,10 +1,7 @@
 //! Doors to the decoders of the small files, for the fuzz targets. Each takes any bytes and checks
 //! two promises: no panic, and what was understood is written and read back the same.
 
-#![allow(
-    clippy::missing_panics_doc,
-    reason = "to panic is how a fuzz target reports"
-)]
+#![expect(clippy::missing_panics_doc, reason = "panics are how these report")]
 
 use super::checkpoint::{EpochCheckpoint, OffsetCheckpoint};
 use super::group_record::GroupMetadata;
