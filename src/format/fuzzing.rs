@@ -12,6 +12,7 @@ use super::batch::{
 use super::compression::{Codec, DecompressError, compress, decompress};
 use super::control::{ControlMarker, marker};
 use super::crc::crc32c;
+pub use super::fuzzing_files::*;
 use super::record::{CheckedRecords, RecordView, check_records, read_record};
 use super::varint::{put_varlong, read_varint, read_varlong, varlong_size};
 use crate::record::Record;

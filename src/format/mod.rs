@@ -22,8 +22,8 @@ mod crc;
 pub(crate) mod durable_end;
 #[cfg(any(test, feature = "__fuzzing"))]
 pub mod fuzzing;
-#[cfg(feature = "__fuzzing")]
-pub mod fuzzing_files;
+#[cfg(any(test, feature = "__fuzzing"))]
+mod fuzzing_files;
 pub(crate) mod group_record;
 pub(crate) mod index_entry;
 pub(crate) mod manifest;
