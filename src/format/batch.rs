@@ -356,11 +356,13 @@ impl<'a> BatchView<'a> {
         &self.header
     }
 
+    #[allow(dead_code, reason = "for compaction, and topics that compress anew")]
     pub(crate) fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
     /// What follows the header: records, or one stream of the codec that the attributes name.
+    #[allow(dead_code, reason = "for compaction, and topics that compress anew")]
     pub(crate) fn records_bytes(&self) -> &'a [u8] {
         &self.bytes[HEADER_LEN..]
     }
