@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use crate::broker::BrokerState;
 use crate::consumer::fetch::{NO_EPOCH, PartitionReader};
-use crate::consumer::run::RecordRun;
 use crate::consumer::{ConsumerRecord, Records};
 use crate::error::Result;
 use crate::notify::Waiter;
-use crate::partition::{Cursor, PartitionState};
-use crate::record::{Offset, Position, Timestamp};
+use crate::partition::PartitionState;
+use crate::record::{Offset, Position};
 
 /// Reads one partition, record by record, from any offset on. Made by
 /// [`Partition::reader`](crate::Partition::reader).
@@ -176,26 +175,6 @@ pub(crate) fn park(waiter: &Waiter, deadline: Option<Instant>) -> bool {
             true
         }
     }
-}
-
-/// The offset of the first record at or behind `offset` whose timestamp is `timestamp` or later.
-pub(crate) fn first_at_or_after(
-    partition: &PartitionState,
-    offset: Offset,
-    timestamp: Timestamp,
-) -> Result<Option<Offset>> {
-    let mut cursor = Cursor::at(offset);
-    while let Some(batch) = partition.fetch(&mut cursor)? {
-        if batch.header.attributes.is_control() || batch.header.max_timestamp < timestamp {
-            continue;
-        }
-        let mut run = RecordRun::new(partition.id(), batch)?;
-        run.skip_below(offset);
-        if let Some(record) = run.iter().find(|record| record.timestamp() >= timestamp) {
-            return Ok(Some(record.offset()));
-        }
-    }
-    Ok(None)
 }
 
 fn resolve(partition: &PartitionState, position: Position) -> Result<Offset> {

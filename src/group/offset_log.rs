@@ -17,7 +17,6 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::offsets::OffsetAndMetadata;
-use crate::config::Durability;
 use crate::consumer::run::RecordRun;
 use crate::error::{Error, Result};
 use crate::format::batch::{BatchBuilder, ProducerStamp};
@@ -56,11 +55,6 @@ impl OffsetLog {
         }
     }
 
-    /// True if a commit has to be on the device before it is acknowledged.
-    pub(super) fn is_synced(&self) -> bool {
-        self.log.durability(Durability::Written) == Durability::Synced
-    }
-
     /// Blocks until everything below `end` is on the device.
     pub(super) fn wait_durable(&self, end: Offset) -> Result<()> {
         self.log.wait_durable(end)
@@ -94,7 +88,7 @@ impl OffsetLog {
 
     fn lock_and<T>(
         &self,
-        action: impl FnOnce(&mut Groups, &PartitionState) -> Result<T>,
+        action: impl FnOnce(&mut Groups, &Arc<PartitionState>) -> Result<T>,
     ) -> Result<T> {
         let mut state = self.state.lock();
         let known = match state.take() {
@@ -137,7 +131,7 @@ impl Change {
 }
 
 /// Appends the changes as one batch; returns its end.
-fn append(log: &PartitionState, now: Timestamp, changes: &[Change]) -> Result<Offset> {
+fn append(log: &Arc<PartitionState>, now: Timestamp, changes: &[Change]) -> Result<Offset> {
     let mut batch = BatchBuilder::new(changes.len().saturating_mul(128), Compression::None);
     for change in changes {
         let (key, value) = encode(change, now).map_err(|invalid| Error::InvalidRecord {

@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use super::members::GroupMembers;
 use super::offset_log::{Change, Groups, OffsetLog};
 use crate::broker::BrokerState;
-use crate::config::TopicConfig;
+use crate::config::{Durability, TopicConfig};
 use crate::consumer::subscription::find_partition;
 use crate::error::{Error, Result};
 use crate::format::offsets_record::partition_for;
@@ -73,8 +73,8 @@ impl OffsetStore {
     }
 
     /// Commits all or none of these offsets for a group. Those that are committed already cost
-    /// nothing. Returns when the commit is as safe as the offsets topic's durability says; a durable
-    /// commit makes the data below it durable first (barrier W5).
+    /// nothing. Returns when the commit is as safe as the broker's durability says; a durable commit
+    /// makes the data below it durable first (barrier W5).
     pub(crate) fn commit(
         &self,
         broker: &BrokerState,
@@ -92,7 +92,8 @@ impl OffsetStore {
             })
             .collect::<Result<Vec<_>>>()?;
         let log = home(self.logs_or_create(broker)?, group)?;
-        if log.is_synced() {
+        let synced = broker.durability() == Durability::Synced;
+        if synced {
             for (partition, (_, committed)) in partitions.iter().zip(offsets) {
                 // A commit may lie beyond the end, as in Kafka; there is nothing to wait for there.
                 partition.wait_durable(committed.offset.min(partition.high_watermark()))?;
@@ -106,7 +107,7 @@ impl OffsetStore {
             });
             changes.collect()
         })?;
-        if log.is_synced() {
+        if synced {
             log.wait_durable(end)
         } else {
             Ok(())
@@ -224,7 +225,7 @@ impl OffsetStore {
         if let Some(logs) = self.logs.get() {
             return Ok(logs);
         }
-        let topic = broker.internal_topic(CONSUMER_OFFSETS, topic_config())?;
+        let topic = broker.internal_topic(CONSUMER_OFFSETS, topic_config()?)?;
         Ok(self.logs_of(&topic))
     }
 
@@ -241,9 +242,13 @@ impl OffsetStore {
     }
 }
 
-/// Kafka's settings for the topic.
-fn topic_config() -> TopicConfig {
+/// Kafka's settings for the topic, except that one commit may cover tens of thousands of partitions.
+fn topic_config() -> Result<TopicConfig> {
     TopicConfig::default()
+        .partitions(50)
+        .segment_bytes(100 << 20)
+        .set("cleanup.policy", "compact")?
+        .set("max.message.bytes", "16777216")
 }
 
 /// Where a group lives.
