@@ -256,6 +256,10 @@ impl Consumer {
                 continue;
             }
             if let Err(error) = assigned.take(&mut records, &mut room, self.auto_offset_reset) {
+                if matches!(error, Error::Closed(_)) && self.topics_changed() {
+                    // Its topic was deleted a moment ago; the next look takes it out.
+                    continue;
+                }
                 if records.is_empty() {
                     // The others come first next time: one bad partition does not starve them.
                     self.first = (index + 1) % count;

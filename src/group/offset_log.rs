@@ -70,10 +70,10 @@ impl OffsetLog {
     pub(super) fn write(
         &self,
         now: Timestamp,
-        choose: impl FnOnce(&Groups) -> Vec<Change>,
+        choose: impl FnOnce(&Groups) -> Result<Vec<Change>>,
     ) -> Result<Offset> {
         self.lock_and(|groups, log| {
-            let mut changes = choose(groups);
+            let mut changes = choose(groups)?;
             changes.retain(|change| change.differs_from(groups));
             if changes.is_empty() {
                 return Ok(log.high_watermark());

@@ -8,6 +8,7 @@
 //! Elsewhere: one partition's log and state ([`offset_log`](super::offset_log)), positions, which are
 //! not committed yet (`consumer`).
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use super::members::GroupMembers;
@@ -100,12 +101,11 @@ impl OffsetStore {
             }
         }
         let end = log.write(broker.clock().wall(), |_| {
-            let changes = offsets.iter().map(|(partition, committed)| Change {
-                group: group.to_owned(),
-                partition: partition.clone(),
-                committed: Some(committed.clone()),
-            });
-            changes.collect()
+            // Again, under the lock: a topic that is deleted from here on finds these and forgets them.
+            for (partition, _) in offsets {
+                find_partition(broker, partition)?;
+            }
+            Ok(changes_of(group, offsets))
         })?;
         if synced {
             log.wait_durable(end)
@@ -158,9 +158,9 @@ impl OffsetStore {
         let mut result = Ok(());
         for log in self.existing_logs(broker)? {
             let written = log.write(broker.clock().wall(), |groups| {
-                changes_where(groups, |partition, _| {
+                Ok(changes_where(groups, |partition, _| {
                     (partition.topic() == topic).then_some(None)
-                })
+                }))
             });
             result = result.and(written.map(drop));
         }
@@ -186,7 +186,7 @@ impl OffsetStore {
                     .iter()
                     .filter_map(|change| describe(groups, change))
                     .collect();
-                changes
+                Ok(changes)
             });
             match written {
                 Ok(_) => clamped.append(&mut found),
@@ -275,6 +275,18 @@ fn check(committed: &OffsetAndMetadata) -> Result<()> {
         topic: CONSUMER_OFFSETS.to_owned(),
         reason,
     })
+}
+
+/// Changes that commit these offsets; of two for one partition the last counts.
+fn changes_of(group: &str, offsets: &[(TopicPartition, OffsetAndMetadata)]) -> Vec<Change> {
+    let latest: BTreeMap<_, _> =
+        offsets.iter().map(|(partition, committed)| (partition, committed)).collect();
+    let changes = latest.into_iter().map(|(partition, committed)| Change {
+        group: group.to_owned(),
+        partition: partition.clone(),
+        committed: Some(committed.clone()),
+    });
+    changes.collect()
 }
 
 /// Changes for all committed offsets for which `choose` gives a new value (or `None`, to remove it).

@@ -1,0 +1,1 @@
+//! Damage: named, never skipped, and it stays where it is.
