@@ -226,6 +226,11 @@ impl Consumer {
         Ok(())
     }
 
+    #[cfg(test)]
+    pub(crate) fn broker(&self) -> &Arc<BrokerState> {
+        &self.broker
+    }
+
     /// What every look for records starts with.
     fn prepare(&mut self) -> Result<()> {
         self.broker.check_open()?;
