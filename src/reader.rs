@@ -216,7 +216,11 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     fn partition_of(broker: &Broker, config: TopicConfig) -> Partition {
-        broker.create_topic("t", config).unwrap().partition(0).unwrap()
+        broker
+            .create_topic("t", config)
+            .unwrap()
+            .partition(0)
+            .unwrap()
     }
 
     fn offsets(reader: &mut Reader) -> Vec<Offset> {
@@ -254,15 +258,28 @@ mod tests {
 
     #[test]
     fn every_codec_reads_back() {
-        for codec in [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+        for codec in [
+            Compression::None,
+            Compression::Gzip,
+            Compression::Snappy,
+            Compression::Lz4,
+            Compression::Zstd,
+        ] {
             let broker = Broker::in_memory();
             let partition = partition_of(&broker, TopicConfig::default().compression(codec));
             let values: Vec<String> = (0..500).map(|value| format!("value {value}")).collect();
-            let records: Vec<_> = values.iter().map(|value| Record::value_only(value)).collect();
+            let records: Vec<_> = values
+                .iter()
+                .map(|value| Record::value_only(value))
+                .collect();
             partition.append(&records).unwrap();
             let mut reader = partition.reader(Position::Earliest).unwrap();
             for value in &values {
-                assert_eq!(reader.next().unwrap().unwrap().value(), Some(value.as_bytes()), "{codec}");
+                assert_eq!(
+                    reader.next().unwrap().unwrap().value(),
+                    Some(value.as_bytes()),
+                    "{codec}"
+                );
             }
             assert!(reader.next().unwrap().is_none());
         }
@@ -273,7 +290,9 @@ mod tests {
         let broker = Broker::in_memory();
         let partition = partition_of(&broker, TopicConfig::default());
         for count in [3, 1, 2] {
-            partition.append(&vec![Record::value_only("v"); count]).unwrap();
+            partition
+                .append(&vec![Record::value_only("v"); count])
+                .unwrap();
         }
         let mut reader = partition.reader(Position::Offset(1)).unwrap();
         let first = reader.next_batch().unwrap().unwrap();
@@ -283,7 +302,12 @@ mod tests {
         assert!(reader.next_batch().unwrap().is_none());
         drop(reader);
         broker.close().unwrap();
-        let offsets = |records: &Records| records.iter().map(|record| record.offset()).collect::<Vec<_>>();
+        let offsets = |records: &Records| {
+            records
+                .iter()
+                .map(|record| record.offset())
+                .collect::<Vec<_>>()
+        };
         assert_eq!((offsets(&first), offsets(&rest)), (vec![1, 2], vec![5]));
     }
 
@@ -295,11 +319,22 @@ mod tests {
         let mut reader = partition.reader(Position::Offset(9)).unwrap();
         for _ in 0..2 {
             let read = reader.next();
-            assert!(matches!(read, Err(Error::OffsetOutOfRange { offset: 9, start: 0, end: 5, .. })));
+            assert!(matches!(
+                read,
+                Err(Error::OffsetOutOfRange {
+                    offset: 9,
+                    start: 0,
+                    end: 5,
+                    ..
+                })
+            ));
         }
         partition.delete_records(3).unwrap();
         reader.seek(Position::Offset(2)).unwrap();
-        assert!(matches!(reader.next(), Err(Error::OffsetOutOfRange { start: 3, .. })));
+        assert!(matches!(
+            reader.next(),
+            Err(Error::OffsetOutOfRange { start: 3, .. })
+        ));
         assert_eq!(reader.position(), 2);
         reader.seek(Position::Earliest).unwrap();
         assert_eq!(offsets(&mut reader), [3, 4]);

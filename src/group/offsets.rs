@@ -279,8 +279,10 @@ fn check(committed: &OffsetAndMetadata) -> Result<()> {
 
 /// Changes that commit these offsets; of two for one partition the last counts.
 fn changes_of(group: &str, offsets: &[(TopicPartition, OffsetAndMetadata)]) -> Vec<Change> {
-    let latest: BTreeMap<_, _> =
-        offsets.iter().map(|(partition, committed)| (partition, committed)).collect();
+    let latest: BTreeMap<_, _> = offsets
+        .iter()
+        .map(|(partition, committed)| (partition, committed))
+        .collect();
     let changes = latest.into_iter().map(|(partition, committed)| Change {
         group: group.to_owned(),
         partition: partition.clone(),

@@ -17,7 +17,11 @@ fn a_commit_covers_what_poll_returned_and_the_next_consumer_goes_on_there() {
     let mut next = subscribed(earliest(&broker).group("g"), "t");
     assert_eq!(values(&look(&mut next)), [4, 5, 6, 7, 8, 9]);
     let mut other = subscribed(earliest(&broker).group("other"), "t");
-    assert_eq!(look(&mut other).len(), 10, "groups do not affect one another");
+    assert_eq!(
+        look(&mut other).len(),
+        10,
+        "groups do not affect one another"
+    );
 }
 
 #[test]
@@ -42,18 +46,31 @@ fn explicit_offsets_are_committed_all_or_none() {
     let broker = broker_with("t", 2);
     append(&broker, "t", 0, 0..5);
     let mut consumer = subscribed(earliest(&broker).group("g"), "t");
-    consumer.commit_offsets(&[(id("t", 0), 3), (id("t", 1), 0), (id("t", 0), 2)]).unwrap();
-    assert_eq!(consumer.committed(&id("t", 0)).unwrap(), Some(2), "the last one counts");
+    consumer
+        .commit_offsets(&[(id("t", 0), 3), (id("t", 1), 0), (id("t", 0), 2)])
+        .unwrap();
+    assert_eq!(
+        consumer.committed(&id("t", 0)).unwrap(),
+        Some(2),
+        "the last one counts"
+    );
     assert_eq!(consumer.committed(&id("t", 1)).unwrap(), Some(0));
     let refused = consumer.commit_offsets(&[(id("t", 0), 4), (id("t", 2), 0)]);
-    assert!(matches!(refused, Err(Error::UnknownPartition { partition: 2, .. })));
+    assert!(matches!(
+        refused,
+        Err(Error::UnknownPartition { partition: 2, .. })
+    ));
     let refused = consumer.commit_offsets(&[(id("t", 0), 4), (id("missing", 0), 0)]);
     assert!(matches!(refused, Err(Error::UnknownTopic { .. })));
     let refused = consumer.commit_offsets(&[(id("t", 0), u64::MAX)]);
     assert!(matches!(refused, Err(Error::InvalidRecord { .. })));
     assert_eq!(consumer.committed(&id("t", 0)).unwrap(), Some(2));
     consumer.commit_offsets(&[(id("t", 0), 1)]).unwrap();
-    assert_eq!(consumer.committed(&id("t", 0)).unwrap(), Some(1), "commits may go back");
+    assert_eq!(
+        consumer.committed(&id("t", 0)).unwrap(),
+        Some(1),
+        "commits may go back"
+    );
 }
 
 #[test]
@@ -61,7 +78,10 @@ fn without_a_group_there_is_nothing_to_commit_to() {
     let broker = broker_with("t", 1);
     let mut consumer = subscribed(earliest(&broker), "t");
     assert!(matches!(consumer.commit(), Err(Error::IllegalState(_))));
-    assert!(matches!(consumer.committed(&id("t", 0)), Err(Error::IllegalState(_))));
+    assert!(matches!(
+        consumer.committed(&id("t", 0)),
+        Err(Error::IllegalState(_))
+    ));
     consumer.close().unwrap();
 }
 
@@ -87,7 +107,11 @@ fn a_group_has_one_member_and_its_place_is_free_when_it_leaves() {
 /// A broker whose time is the test's.
 fn broker_on(clock: &ManualClock) -> (Broker, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
-    let broker = Broker::builder(dir.path()).clock(clock.clone()).background(false).open().unwrap();
+    let broker = Broker::builder(dir.path())
+        .clock(clock.clone())
+        .background(false)
+        .open()
+        .unwrap();
     broker.create_topic("t", TopicConfig::default()).unwrap();
     (broker, dir)
 }
@@ -105,7 +129,11 @@ fn automatic_commits_cover_earlier_polls_only_and_keep_their_interval() {
     assert_eq!(committed(&consumer), None, "not due yet");
     clock.advance(Duration::from_millis(1));
     assert_eq!(values(&look(&mut consumer)), [4, 5]);
-    assert_eq!(committed(&consumer), Some(4), "what this poll returned is not processed yet");
+    assert_eq!(
+        committed(&consumer),
+        Some(4),
+        "what this poll returned is not processed yet"
+    );
     look(&mut consumer);
     assert_eq!(committed(&consumer), Some(4), "not due again");
     clock.advance(Duration::from_secs(5));
@@ -127,7 +155,11 @@ fn closing_commits_and_dropping_does_not() {
     let mut consumer = subscribed(group().auto_commit(None), "t");
     assert_eq!(values(&look(&mut consumer)), [2, 3]);
     consumer.close().unwrap();
-    assert_eq!(values(&look(&mut subscribed(group(), "t"))), [2, 3], "automatic commits were off");
+    assert_eq!(
+        values(&look(&mut subscribed(group(), "t"))),
+        [2, 3],
+        "automatic commits were off"
+    );
 }
 
 #[test]
@@ -139,7 +171,9 @@ fn a_commit_that_changes_nothing_writes_nothing() {
     consumer.commit().unwrap();
     let offsets_log = || {
         let topic = broker.topic("__consumer_offsets").unwrap();
-        (0..50).map(|number| topic.partition(number).unwrap().high_watermark()).sum::<u64>()
+        (0..50)
+            .map(|number| topic.partition(number).unwrap().high_watermark())
+            .sum::<u64>()
     };
     assert_eq!(offsets_log(), 1);
     consumer.commit().unwrap();
@@ -154,7 +188,9 @@ fn deleting_a_topic_forgets_what_was_committed_for_it() {
     let broker = broker_with("t", 1);
     broker.create_topic("kept", TopicConfig::default()).unwrap();
     let mut consumer = subscribed(earliest(&broker).group("g"), "kept");
-    consumer.commit_offsets(&[(id("t", 0), 1), (id("kept", 0), 2)]).unwrap();
+    consumer
+        .commit_offsets(&[(id("t", 0), 1), (id("kept", 0), 2)])
+        .unwrap();
     broker.delete_topic("t").unwrap();
     broker.create_topic("t", TopicConfig::default()).unwrap();
     assert_eq!(consumer.committed(&id("t", 0)).unwrap(), None);
@@ -164,7 +200,9 @@ fn deleting_a_topic_forgets_what_was_committed_for_it() {
 #[test]
 fn a_durable_commit_makes_the_data_below_it_durable_first() {
     let dir = tempfile::tempdir().unwrap();
-    let broker = Broker::builder(dir.path()).durability(Durability::Synced).background(false);
+    let broker = Broker::builder(dir.path())
+        .durability(Durability::Synced)
+        .background(false);
     let broker = broker.open().unwrap();
     broker.create_topic("t", TopicConfig::default()).unwrap();
     append(&broker, "t", 0, 0..3);
@@ -176,7 +214,12 @@ fn a_durable_commit_makes_the_data_below_it_durable_first() {
         topic.partitions.load()[number].durable_end()
     };
     assert_eq!(durable("t", 0), 3);
-    assert_eq!((0..50).map(|number| durable("__consumer_offsets", number)).sum::<u64>(), 1);
+    assert_eq!(
+        (0..50)
+            .map(|number| durable("__consumer_offsets", number))
+            .sum::<u64>(),
+        1
+    );
 }
 
 #[test]
@@ -198,7 +241,9 @@ fn concurrent_commits_of_many_groups_all_count() {
     let store = consumer.broker.offsets();
     assert_eq!(store.groups(&consumer.broker).unwrap().len(), 8);
     for group in 0..8 {
-        let found = store.fetch(&consumer.broker, &format!("g{group}"), &id("t", 0)).unwrap();
+        let found = store
+            .fetch(&consumer.broker, &format!("g{group}"), &id("t", 0))
+            .unwrap();
         assert_eq!(found.unwrap().offset, 100);
     }
 }

@@ -9,14 +9,20 @@ use crate::sim::SimDisk;
 const LOG: &str = "data/t-0/00000000000000000000.log";
 
 fn open(disk: &SimDisk) -> Broker {
-    Broker::builder("data").storage(disk.clone()).background(false).open().unwrap()
+    Broker::builder("data")
+        .storage(disk.clone())
+        .background(false)
+        .open()
+        .unwrap()
 }
 
 /// Three batches of two records in partition 0, the middle one damaged, and one batch in partition 1.
 fn damaged() -> SimDisk {
     let disk = SimDisk::new();
     let broker = open(&disk);
-    broker.create_topic("t", TopicConfig::default().partitions(2)).unwrap();
+    broker
+        .create_topic("t", TopicConfig::default().partitions(2))
+        .unwrap();
     for start in [0, 2, 4] {
         append(&broker, "t", 0, start..start + 2);
     }
@@ -35,7 +41,11 @@ fn damage_is_named_again_and_again_until_the_caller_seeks_past_it() {
     let broker = open(&disk);
     let mut consumer = earliest(&broker).build().unwrap();
     consumer.assign(&[id("t", 0)]).unwrap();
-    assert_eq!(values(&look(&mut consumer)), [0, 1], "what is good comes first");
+    assert_eq!(
+        values(&look(&mut consumer)),
+        [0, 1],
+        "what is good comes first"
+    );
     for _ in 0..3 {
         let poll = consumer.poll(LONG);
         assert!(matches!(poll, Err(Error::Corrupt { position, .. }) if position > 0));
@@ -67,7 +77,9 @@ fn a_damaged_partition_does_not_starve_the_others() {
 fn a_reader_stays_at_the_damage_too() {
     let disk = damaged();
     let broker = open(&disk);
-    let mut reader = partition(&broker, "t", 0).reader(Position::Offset(1)).unwrap();
+    let mut reader = partition(&broker, "t", 0)
+        .reader(Position::Offset(1))
+        .unwrap();
     assert_eq!(reader.next().unwrap().unwrap().offset(), 1);
     for _ in 0..2 {
         assert!(matches!(reader.next(), Err(Error::Corrupt { .. })));
@@ -83,10 +95,16 @@ fn control_batches_are_stepped_over() {
     let broker = broker_with("t", 1);
     let mut consumer = subscribed(earliest(&broker), "t");
     let log = consumer.broker.topic("t").unwrap().partitions.load()[0].clone();
-    log.append(&mut marker(MarkerKind::Commit, 7, 0, 0, 0)).unwrap();
+    log.append(&mut marker(MarkerKind::Commit, 7, 0, 0, 0))
+        .unwrap();
     append(&broker, "t", 0, [1]);
-    log.append(&mut marker(MarkerKind::Abort, 7, 0, 0, 0)).unwrap();
+    log.append(&mut marker(MarkerKind::Abort, 7, 0, 0, 0))
+        .unwrap();
     assert_eq!(offsets(&look(&mut consumer)), [1]);
-    assert_eq!(consumer.position(&id("t", 0)).unwrap(), 3, "past the last marker, too");
+    assert_eq!(
+        consumer.position(&id("t", 0)).unwrap(),
+        3,
+        "past the last marker, too"
+    );
     assert_eq!(consumer.lag(&id("t", 0)).unwrap(), 0);
 }

@@ -17,7 +17,9 @@ const LONG: Duration = Duration::from_secs(60);
 
 fn broker_with(topic: &str, partitions: u32) -> Broker {
     let broker = Broker::in_memory();
-    broker.create_topic(topic, TopicConfig::default().partitions(partitions)).unwrap();
+    broker
+        .create_topic(topic, TopicConfig::default().partitions(partitions))
+        .unwrap();
     broker
 }
 
@@ -28,7 +30,10 @@ fn partition(broker: &Broker, topic: &str, number: u32) -> Partition {
 /// Appends one batch with a record for each number.
 fn append(broker: &Broker, topic: &str, number: u32, values: impl IntoIterator<Item = u64>) {
     let values: Vec<String> = values.into_iter().map(|value| value.to_string()).collect();
-    let records: Vec<_> = values.iter().map(|value| Record::value_only(value)).collect();
+    let records: Vec<_> = values
+        .iter()
+        .map(|value| Record::value_only(value))
+        .collect();
     partition(broker, topic, number).append(&records).unwrap();
 }
 
@@ -52,11 +57,17 @@ fn look(consumer: &mut Consumer) -> Records {
 }
 
 fn value_of(value: Option<&[u8]>) -> u64 {
-    std::str::from_utf8(value.unwrap()).unwrap().parse().unwrap()
+    std::str::from_utf8(value.unwrap())
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 fn values(records: &Records) -> Vec<u64> {
-    records.iter().map(|record| value_of(record.value())).collect()
+    records
+        .iter()
+        .map(|record| value_of(record.value()))
+        .collect()
 }
 
 fn offsets(records: &Records) -> Vec<Offset> {

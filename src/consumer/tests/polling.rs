@@ -6,18 +6,36 @@ use crate::{Error, Timestamp};
 #[test]
 fn records_come_as_they_were_sent() {
     let broker = broker_with("t", 1);
-    let record = Record::value_only("v").key("k").header("h", "1").null_header("n").timestamp(77);
-    partition(&broker, "t", 0).append(&[record, Record::default()]).unwrap();
+    let record = Record::value_only("v")
+        .key("k")
+        .header("h", "1")
+        .null_header("n")
+        .timestamp(77);
+    partition(&broker, "t", 0)
+        .append(&[record, Record::default()])
+        .unwrap();
     let mut consumer = subscribed(earliest(&broker), "t");
     let records = look(&mut consumer);
     let [first, second] = records.iter().collect::<Vec<_>>().try_into().unwrap();
-    assert_eq!((first.topic(), first.partition(), first.offset()), ("t", 0, 0));
+    assert_eq!(
+        (first.topic(), first.partition(), first.offset()),
+        ("t", 0, 0)
+    );
     assert_eq!(first.timestamp(), 77 as Timestamp);
-    assert_eq!((first.key(), first.value()), (Some(&b"k"[..]), Some(&b"v"[..])));
-    let headers: Vec<_> = first.headers().map(|header| (header.key(), header.value())).collect();
+    assert_eq!(
+        (first.key(), first.value()),
+        (Some(&b"k"[..]), Some(&b"v"[..]))
+    );
+    let headers: Vec<_> = first
+        .headers()
+        .map(|header| (header.key(), header.value()))
+        .collect();
     assert_eq!(headers, [("h", Some(&b"1"[..])), ("n", None)]);
     // Null is not empty: a tombstone.
-    assert_eq!((second.key(), second.value(), second.offset()), (None, None, 1));
+    assert_eq!(
+        (second.key(), second.value(), second.offset()),
+        (None, None, 1)
+    );
 }
 
 #[test]
@@ -44,7 +62,10 @@ fn partitions_take_turns() {
     let turns: Vec<_> = (0..6)
         .map(|_| {
             let records = look(&mut consumer);
-            let partitions: Vec<_> = records.partitions().map(TopicPartition::partition).collect();
+            let partitions: Vec<_> = records
+                .partitions()
+                .map(TopicPartition::partition)
+                .collect();
             assert_eq!(records.len(), 10);
             partitions
         })
@@ -60,7 +81,10 @@ fn one_poll_gathers_several_partitions() {
     }
     let records = look(&mut subscribed(earliest(&broker), "t"));
     assert_eq!(values(&records), [0, 2]);
-    assert_eq!(records.partitions().cloned().collect::<Vec<_>>(), [id("t", 0), id("t", 2)]);
+    assert_eq!(
+        records.partitions().cloned().collect::<Vec<_>>(),
+        [id("t", 0), id("t", 2)]
+    );
     assert_eq!(records.records_of(&id("t", 2)).count(), 1);
 }
 
@@ -96,12 +120,20 @@ fn seeking_drops_what_was_fetched_and_goes_on_there() {
 fn seeking_to_a_time_finds_the_first_record_of_it() {
     let broker = broker_with("t", 1);
     let times = [100, 200, 300];
-    let records: Vec<_> = times.map(|time| Record::value_only("0").timestamp(time)).into();
+    let records: Vec<_> = times
+        .map(|time| Record::value_only("0").timestamp(time))
+        .into();
     partition(&broker, "t", 0).append(&records).unwrap();
     let mut consumer = subscribed(earliest(&broker), "t");
     for (time, expected) in [(50, 0), (200, 1), (201, 2), (301, 3)] {
-        consumer.seek(&id("t", 0), Position::Timestamp(time)).unwrap();
-        assert_eq!(consumer.position(&id("t", 0)).unwrap(), expected, "time {time}");
+        consumer
+            .seek(&id("t", 0), Position::Timestamp(time))
+            .unwrap();
+        assert_eq!(
+            consumer.position(&id("t", 0)).unwrap(),
+            expected,
+            "time {time}"
+        );
     }
 }
 
@@ -118,7 +150,11 @@ fn a_paused_partition_delivers_nothing_not_even_what_was_fetched() {
     assert!(look(&mut consumer).is_empty());
     assert_eq!(consumer.position(&id("t", 0)).unwrap(), 4);
     assert!(consumer.resume(&[id("t", 0), id("t", 9)]).is_err());
-    assert_eq!(consumer.paused(), [id("t", 0)], "a refused call changes nothing");
+    assert_eq!(
+        consumer.paused(),
+        [id("t", 0)],
+        "a refused call changes nothing"
+    );
     consumer.resume(&[id("t", 0)]).unwrap();
     assert_eq!(values(&look(&mut consumer)), [4, 5, 6, 7]);
 }
@@ -137,14 +173,23 @@ fn lag_is_what_is_left_to_read() {
 fn subscribing_and_assigning_exclude_each_other() {
     let broker = broker_with("t", 2);
     let mut consumer = earliest(&broker).build().unwrap();
-    assert!(matches!(consumer.poll(Duration::ZERO), Err(Error::IllegalState(_))));
+    assert!(matches!(
+        consumer.poll(Duration::ZERO),
+        Err(Error::IllegalState(_))
+    ));
     consumer.subscribe(["t"]).unwrap();
-    assert!(matches!(consumer.assign(&[id("t", 0)]), Err(Error::IllegalState(_))));
+    assert!(matches!(
+        consumer.assign(&[id("t", 0)]),
+        Err(Error::IllegalState(_))
+    ));
     assert_eq!(consumer.subscription(), ["t"]);
     assert_eq!(consumer.assignment(), [id("t", 0), id("t", 1)]);
     consumer.unsubscribe();
     consumer.assign(&[id("t", 1)]).unwrap();
-    assert!(matches!(consumer.subscribe(["t"]), Err(Error::IllegalState(_))));
+    assert!(matches!(
+        consumer.subscribe(["t"]),
+        Err(Error::IllegalState(_))
+    ));
     assert_eq!(consumer.assignment(), [id("t", 1)]);
     append(&broker, "t", 0, [0]);
     append(&broker, "t", 1, [1]);
@@ -160,7 +205,14 @@ fn unknown_topics_and_partitions_are_refused_at_once() {
     let topics = consumer.subscribe(["t", "missing"]);
     assert!(matches!(topics, Err(Error::UnknownTopic { topic }) if topic == "missing"));
     let partitions = consumer.assign(&[id("t", 1)]);
-    assert!(matches!(partitions, Err(Error::UnknownPartition { partition: 1, count: 1, .. })));
+    assert!(matches!(
+        partitions,
+        Err(Error::UnknownPartition {
+            partition: 1,
+            count: 1,
+            ..
+        })
+    ));
     assert!(consumer.assignment().is_empty() && consumer.subscription().is_empty());
 }
 
@@ -238,9 +290,15 @@ fn impossible_settings_are_refused() {
     for (builder, key) in [
         (consumer().group(""), "group.id"),
         (consumer().group("g".repeat(40_000)), "group.id"),
-        (consumer().auto_offset_reset(Position::Offset(3)), "auto.offset.reset"),
+        (
+            consumer().auto_offset_reset(Position::Offset(3)),
+            "auto.offset.reset",
+        ),
         (consumer().auto_commit(Some(LONG)), "enable.auto.commit"),
-        (consumer().group("g").auto_commit(Some(Duration::ZERO)), "auto.commit.interval.ms"),
+        (
+            consumer().group("g").auto_commit(Some(Duration::ZERO)),
+            "auto.commit.interval.ms",
+        ),
         (consumer().max_poll_records(0), "max.poll.records"),
         (consumer().fetch_max_bytes(0), "fetch.max.bytes"),
     ] {

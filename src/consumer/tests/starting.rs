@@ -16,8 +16,9 @@ fn a_new_group_starts_at_the_end_it_subscribed_at() {
 #[test]
 fn a_time_can_be_where_to_start() {
     let broker = broker_with("t", 1);
-    let records: Vec<_> =
-        [10, 20, 30].map(|time| Record::value_only("0").timestamp(time)).into();
+    let records: Vec<_> = [10, 20, 30]
+        .map(|time| Record::value_only("0").timestamp(time))
+        .into();
     partition(&broker, "t", 0).append(&records).unwrap();
     let policy = Position::Timestamp(20);
     let mut consumer = subscribed(broker.consumer().auto_offset_reset(policy), "t");
@@ -53,8 +54,20 @@ fn a_position_out_of_range_is_reset_by_the_policy() {
     let mut consumer = subscribed(broker.consumer().no_auto_offset_reset(), "t");
     consumer.seek(&id("t", 0), Position::Offset(100)).unwrap();
     let poll = consumer.poll(LONG);
-    assert!(matches!(poll, Err(Error::OffsetOutOfRange { offset: 100, start: 0, end: 5, .. })));
-    assert_eq!(consumer.position(&id("t", 0)).unwrap(), 100, "none never moves");
+    assert!(matches!(
+        poll,
+        Err(Error::OffsetOutOfRange {
+            offset: 100,
+            start: 0,
+            end: 5,
+            ..
+        })
+    ));
+    assert_eq!(
+        consumer.position(&id("t", 0)).unwrap(),
+        100,
+        "none never moves"
+    );
 }
 
 #[test]

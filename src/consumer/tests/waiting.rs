@@ -33,7 +33,11 @@ fn no_wake_up_is_lost() {
     while seen.len() < usize::try_from(count).unwrap() {
         // A lost wake-up would sit here until the end.
         let records = consumer.poll(LONG).unwrap();
-        assert!(!records.is_empty(), "slept through {} of {count}", seen.len());
+        assert!(
+            !records.is_empty(),
+            "slept through {} of {count}",
+            seen.len()
+        );
         seen.extend(values(&records));
     }
     writer.join().unwrap();
@@ -78,7 +82,11 @@ fn a_wake_up_ends_the_running_or_else_the_next_poll_once() {
     let mut consumer = subscribed(earliest(&broker), "t");
     consumer.wakeup_handle().wakeup();
     assert!(matches!(consumer.poll(LONG), Err(Error::Wakeup)));
-    assert_eq!(look(&mut consumer).len(), 1, "no position moved, and once is enough");
+    assert_eq!(
+        look(&mut consumer).len(),
+        1,
+        "no position moved, and once is enough"
+    );
     for _ in 0..200 {
         let handle = consumer.wakeup_handle();
         let waker = thread::spawn(move || handle.wakeup());
@@ -113,7 +121,12 @@ fn a_sleeping_poll_commits_when_it_is_time_to() {
     let interval = Some(Duration::from_millis(5));
     let mut consumer = subscribed(earliest(&broker).group("g").auto_commit(interval), "t");
     assert_eq!(look(&mut consumer).len(), 1);
-    assert!(consumer.poll(Duration::from_millis(100)).unwrap().is_empty());
+    assert!(
+        consumer
+            .poll(Duration::from_millis(100))
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!(consumer.committed(&id("t", 0)).unwrap(), Some(1));
 }
 
