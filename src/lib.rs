@@ -16,6 +16,8 @@ pub(crate) mod reader;
 mod record;
 pub(crate) mod topic;
 
+pub use disk::sim;
+
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, Result, SharedIoError};
 pub use record::{Offset, Position, Record, RecordMetadata, Timestamp, TopicPartition};

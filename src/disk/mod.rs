@@ -12,7 +12,7 @@
 mod append_file;
 pub(crate) mod map;
 pub(crate) mod real;
-pub(crate) mod sim;
+pub mod sim;
 
 use std::fmt::Debug;
 use std::io;
