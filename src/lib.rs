@@ -16,8 +16,13 @@ pub(crate) mod reader;
 mod record;
 pub(crate) mod topic;
 
-pub use disk::sim;
-
+pub use consumer::{
+    Consumer, ConsumerBuilder, ConsumerRecord, Header, RecordHeaders, Records, RecordsIter,
+    WakeupHandle,
+};
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use disk::sim;
 pub use error::{Error, Result, SharedIoError};
+pub use format::{Compression, TimestampType};
+pub use reader::Reader;
 pub use record::{Offset, Position, Record, RecordMetadata, Timestamp, TopicPartition};
