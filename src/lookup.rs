@@ -20,7 +20,9 @@ pub(crate) fn first_at_or_after(
             continue;
         }
         let run = RecordRun::new(partition.id(), batch)?;
-        let found = run.iter().find(|record| record.offset() >= offset && record.timestamp() >= timestamp);
+        let found = run
+            .iter()
+            .find(|record| record.offset() >= offset && record.timestamp() >= timestamp);
         if let Some(record) = found {
             return Ok(Some(record.offset()));
         }

@@ -15,8 +15,8 @@ use crate::error::{Error, Result};
 use crate::format::Compression;
 use crate::format::batch::{BatchBuilder, HEADER_LEN, ProducerStamp};
 use crate::log::{AppendContext, Log};
-use crate::lookup;
 pub(crate) use crate::log::{Appended, Cursor, FetchedBatch};
+use crate::lookup;
 use crate::notify::Waiters;
 use crate::reader::Reader;
 use crate::record::{Offset, Position, Record, Timestamp, TopicPartition};
@@ -82,11 +82,17 @@ impl PartitionState {
     pub(crate) fn append(self: &Arc<Self>, batch: &mut [u8]) -> Result<Appended> {
         self.check_open()?;
         let config = self.config.load();
-        let context = AppendContext { config: &config, now: self.clock.wall() };
+        let context = AppendContext {
+            config: &config,
+            now: self.clock.wall(),
+        };
         let appended = self.log.append(batch, context)?;
         self.waiters.wake_all();
         let unflushed = appended.end_offset.saturating_sub(self.log.durable_end());
-        if config.flush_messages.is_some_and(|limit| unflushed >= limit) {
+        if config
+            .flush_messages
+            .is_some_and(|limit| unflushed >= limit)
+        {
             self.wait_durable(appended.end_offset)?;
         } else {
             self.schedule_sync(&config);
@@ -96,9 +102,12 @@ impl PartitionState {
 
     /// Has the housekeeping thread sync within `flush.ms`.
     fn schedule_sync(self: &Arc<Self>, config: &TopicConfig) {
-        let Some(interval) = config.flush_ms else { return };
+        let Some(interval) = config.flush_ms else {
+            return;
+        };
         if !self.dirty.swap(true, Ordering::AcqRel) {
-            self.housekeeping.sync_at(self.clock.monotonic() + interval, self);
+            self.housekeeping
+                .sync_at(self.clock.monotonic() + interval, self);
         }
     }
 
@@ -116,7 +125,11 @@ impl PartitionState {
 
     /// Like [`Self::wait_durable`], without blocking: asks the housekeeping thread for a sync (or,
     /// on a broker without one, syncs here) and wakes the task when it is done.
-    pub(crate) fn poll_durable(self: &Arc<Self>, end: Offset, context: &mut Context<'_>) -> Poll<Result<()>> {
+    pub(crate) fn poll_durable(
+        self: &Arc<Self>,
+        end: Offset,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<()>> {
         if self.log.commit().poll(end, context).is_ready() {
             return Poll::Ready(Ok(()));
         }
@@ -159,13 +172,17 @@ impl PartitionState {
             Position::Earliest => Ok(self.log_start_offset()),
             Position::Latest => Ok(self.high_watermark()),
             Position::Offset(offset) => Ok(offset),
-            Position::Timestamp(timestamp) => Ok(self.offset_for_timestamp(timestamp)?.unwrap_or(self.high_watermark())),
+            Position::Timestamp(timestamp) => Ok(self
+                .offset_for_timestamp(timestamp)?
+                .unwrap_or(self.high_watermark())),
         }
     }
 
     /// Offset of the first record whose timestamp is `timestamp` or later.
     pub(crate) fn offset_for_timestamp(&self, timestamp: Timestamp) -> Result<Option<Offset>> {
-        let Some(offset) = self.log.locate_timestamp(timestamp)? else { return Ok(None) };
+        let Some(offset) = self.log.locate_timestamp(timestamp)? else {
+            return Ok(None);
+        };
         lookup::first_at_or_after(self, offset, timestamp)
     }
 
@@ -195,7 +212,11 @@ impl PartitionState {
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) { Err(Error::Closed("partition")) } else { Ok(()) }
+        if self.closed.load(Ordering::Acquire) {
+            Err(Error::Closed("partition"))
+        } else {
+            Ok(())
+        }
     }
 
     fn take_builder(&self, codec: Compression) -> BatchBuilder {
@@ -278,18 +299,31 @@ impl Partition {
         Ok(appended.base_offset)
     }
 
-    fn build(&self, builder: &mut BatchBuilder, records: &[Record<'_>], config: &TopicConfig) -> Result<()> {
+    fn build(
+        &self,
+        builder: &mut BatchBuilder,
+        records: &[Record<'_>],
+        config: &TopicConfig,
+    ) -> Result<()> {
         if records.is_empty() {
-            return Err(Error::InvalidRecord { topic: self.id().to_string(), reason: "a batch needs at least one record" });
+            return Err(Error::InvalidRecord {
+                topic: self.id().to_string(),
+                reason: "a batch needs at least one record",
+            });
         }
-        let limit = config.max_message_bytes as usize;
+        let limit = config.max_message_bytes;
         let now = self.broker.clock().wall();
         for record in records {
             let timestamp = record.timestamp.unwrap_or(now);
             check_timestamp(self.id().topic(), timestamp)?;
-            let size = builder.size() + builder.record_size(record.key, record.value, &record.headers, timestamp);
+            let size = builder.size()
+                + builder.record_size(record.key, record.value, &record.headers, timestamp);
             if size > limit {
-                return Err(Error::RecordTooLarge { topic: self.id().to_string(), size, limit });
+                return Err(Error::RecordTooLarge {
+                    topic: self.id().to_string(),
+                    size,
+                    limit,
+                });
             }
             builder.push(timestamp, record.key, record.value, &record.headers);
         }
@@ -362,7 +396,11 @@ fn codec_of(config: &TopicConfig) -> Compression {
 pub(crate) fn check_timestamp(topic: &str, timestamp: Timestamp) -> Result<()> {
     if timestamp < -1 {
         let reason = "it is negative, and not -1 (none)";
-        return Err(Error::InvalidTimestamp { topic: topic.to_owned(), timestamp, reason });
+        return Err(Error::InvalidTimestamp {
+            topic: topic.to_owned(),
+            timestamp,
+            reason,
+        });
     }
     Ok(())
 }

@@ -26,7 +26,9 @@ impl TopicState {
     /// The partition of this number.
     pub(crate) fn partition(&self, partition: u32) -> Result<Arc<PartitionState>> {
         let partitions = self.partitions.load();
-        let found = usize::try_from(partition).ok().and_then(|index| partitions.get(index));
+        let found = usize::try_from(partition)
+            .ok()
+            .and_then(|index| partitions.get(index));
         found.cloned().ok_or_else(|| Error::UnknownPartition {
             topic: self.name.to_string(),
             partition,
@@ -91,6 +93,9 @@ impl Topic {
     /// All partitions, in order.
     pub fn partitions(&self) -> Vec<Partition> {
         let partitions = self.state.partitions.load();
-        partitions.iter().map(|state| Partition::new(Arc::clone(&self.broker), Arc::clone(state))).collect()
+        partitions
+            .iter()
+            .map(|state| Partition::new(Arc::clone(&self.broker), Arc::clone(state)))
+            .collect()
     }
 }

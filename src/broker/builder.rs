@@ -11,8 +11,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Durability;
 use crate::disk::Disk;
 use crate::disk::real::RealDisk;
+use crate::disk::sim::SimDisk;
 use crate::error::Result;
-use crate::sim::SimDisk;
 
 /// Choices for opening a broker; see [`Broker::builder`].
 ///
@@ -43,7 +43,9 @@ pub struct BrokerBuilder {
 
 impl fmt::Debug for BrokerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BrokerBuilder").field("root", &self.root).finish_non_exhaustive()
+        f.debug_struct("BrokerBuilder")
+            .field("root", &self.root)
+            .finish_non_exhaustive()
     }
 }
 

@@ -34,7 +34,10 @@ pub(super) struct Checkpoint(HashMap<(String, u32), Offset>);
 
 impl Checkpoint {
     pub(super) fn get(&self, topic: &str, partition: u32) -> Offset {
-        self.0.get(&(topic.to_owned(), partition)).copied().unwrap_or(0)
+        self.0
+            .get(&(topic.to_owned(), partition))
+            .copied()
+            .unwrap_or(0)
     }
 
     fn load(disk: &dyn Disk, path: &Path) -> Result<Self> {
@@ -42,8 +45,15 @@ impl Checkpoint {
             Err(Error::Corrupt { .. }) => None,
             other => other?,
         };
-        let entries = bytes.and_then(|bytes| OffsetCheckpoint::decode(&bytes).ok()).unwrap_or_default();
-        Ok(Self(entries.into_iter().map(|(topic, partition, offset)| ((topic, partition), offset)).collect()))
+        let entries = bytes
+            .and_then(|bytes| OffsetCheckpoint::decode(&bytes).ok())
+            .unwrap_or_default();
+        Ok(Self(
+            entries
+                .into_iter()
+                .map(|(topic, partition, offset)| ((topic, partition), offset))
+                .collect(),
+        ))
     }
 }
 
@@ -66,12 +76,19 @@ pub(super) fn take_clean_marker(disk: &dyn Disk, root: &Path) -> Result<bool> {
 }
 
 /// Checks that the directory is of a version that we know; makes the file if it is missing.
-pub(super) fn check_meta_properties(disk: &dyn Disk, root: &Path, new: &MetaProperties) -> Result<()> {
+pub(super) fn check_meta_properties(
+    disk: &dyn Disk,
+    root: &Path,
+    new: &MetaProperties,
+) -> Result<()> {
     let path = root.join(META_PROPERTIES);
     match read_file(disk, &path, LARGEST)? {
         Some(bytes) => match MetaProperties::decode(&bytes) {
             Ok(_) => Ok(()),
-            Err(invalid) => Err(Error::UnsupportedFormat { file: path, reason: invalid.reason.to_owned() }),
+            Err(invalid) => Err(Error::UnsupportedFormat {
+                file: path,
+                reason: invalid.reason.to_owned(),
+            }),
         },
         None => replace_file(disk, &path, &new.encode()),
     }
@@ -82,22 +99,44 @@ impl BrokerState {
     pub(super) fn write_checkpoints(&self) -> Result<()> {
         self.ends.sync()?;
         self.write_checkpoint(RECOVERY_POINTS, |partition| Some(partition.durable_end()))?;
-        self.write_checkpoint(LOG_STARTS, |partition| Some(partition.log_start_offset()).filter(|start| *start > 0))?;
-        self.write_checkpoint(HIGH_WATERMARKS, |partition| Some(partition.high_watermark()))
+        self.write_checkpoint(LOG_STARTS, |partition| {
+            Some(partition.log_start_offset()).filter(|start| *start > 0)
+        })?;
+        self.write_checkpoint(HIGH_WATERMARKS, |partition| {
+            Some(partition.high_watermark())
+        })
     }
 
-    fn write_checkpoint(&self, name: &str, offset: impl Fn(&PartitionState) -> Option<Offset>) -> Result<()> {
+    fn write_checkpoint(
+        &self,
+        name: &str,
+        offset: impl Fn(&PartitionState) -> Option<Offset>,
+    ) -> Result<()> {
         let partitions = self.partitions();
         let entries: Vec<_> = partitions
             .iter()
-            .filter_map(|partition| Some((partition.id().topic(), partition.id().partition(), offset(partition)?)))
+            .filter_map(|partition| {
+                Some((
+                    partition.id().topic(),
+                    partition.id().partition(),
+                    offset(partition)?,
+                ))
+            })
             .collect();
-        replace_file(&*self.disk, &self.root.join(name), &OffsetCheckpoint::encode(&entries))
+        replace_file(
+            &*self.disk,
+            &self.root.join(name),
+            &OffsetCheckpoint::encode(&entries),
+        )
     }
 
     /// The last step of an orderly close.
     pub(super) fn write_clean_marker(&self) -> Result<()> {
         self.write_checkpoints()?;
-        replace_file(&*self.disk, &self.root.join(CLEAN_MARKER), encode_clean_shutdown())
+        replace_file(
+            &*self.disk,
+            &self.root.join(CLEAN_MARKER),
+            encode_clean_shutdown(),
+        )
     }
 }

@@ -104,7 +104,10 @@ impl Housekeeping {
             queue.next = None;
             queue.lingering.iter().filter_map(Weak::upgrade).collect()
         };
-        let next = lingering.iter().filter_map(|producer| producer.append_due(now, all)).min();
+        let next = lingering
+            .iter()
+            .filter_map(|producer| producer.append_due(now, all))
+            .min();
         let due = self.queue.lock().take_due(now, all);
         let mut outcome = Ok(());
         for partition in due {
@@ -112,7 +115,12 @@ impl Housekeeping {
             outcome = outcome.and(synced);
         }
         let mut queue = self.queue.lock();
-        let earliest = queue.syncs.iter().map(|(deadline, _)| *deadline).chain(next).min();
+        let earliest = queue
+            .syncs
+            .iter()
+            .map(|(deadline, _)| *deadline)
+            .chain(next)
+            .min();
         if let Some(deadline) = earliest {
             queue.next = Some(queue.next.map_or(deadline, |next| next.min(deadline)));
         }
@@ -121,7 +129,9 @@ impl Housekeeping {
 
     /// Starts the thread. It holds no handle of the broker while it sleeps.
     pub(crate) fn start(&self, broker: &Arc<BrokerState>) -> Result<()> {
-        let Some(ringing) = self.ringing.lock().take() else { return Ok(()) };
+        let Some(ringing) = self.ringing.lock().take() else {
+            return Ok(());
+        };
         let weak = Arc::downgrade(broker);
         let clock = Arc::clone(broker.clock());
         let thread = thread::Builder::new()
@@ -164,7 +174,8 @@ impl Housekeeping {
         self.running.store(false, Ordering::Release);
         self.ring();
         let handle = self.thread.lock().take();
-        if let Some(handle) = handle.filter(|handle| handle.thread().id() != thread::current().id()) {
+        if let Some(handle) = handle.filter(|handle| handle.thread().id() != thread::current().id())
+        {
             // It does not panic; if it did, there is nothing left that it could do.
             let _ = handle.join();
         }
@@ -173,7 +184,9 @@ impl Housekeeping {
 
 /// How long to sleep until `deadline`. A clock that stands still does not ring: look now and then.
 fn until(clock: &dyn Clock, deadline: Duration) -> Duration {
-    deadline.saturating_sub(clock.monotonic()).min(Duration::from_millis(100))
+    deadline
+        .saturating_sub(clock.monotonic())
+        .min(Duration::from_millis(100))
 }
 
 impl Queue {
@@ -181,12 +194,21 @@ impl Queue {
     /// for it, so if offsets are due, everything is.
     fn take_due(&mut self, now: Duration, all: bool) -> Vec<Arc<PartitionState>> {
         let is_offsets = |partition: &Weak<PartitionState>| {
-            partition.upgrade().is_some_and(|partition| partition.id().topic() == CONSUMER_OFFSETS)
+            partition
+                .upgrade()
+                .is_some_and(|partition| partition.id().topic() == CONSUMER_OFFSETS)
         };
-        let everything =
-            all || self.syncs.iter().any(|(deadline, partition)| *deadline <= now && is_offsets(partition));
-        let due = self.syncs.extract_if(.., |(deadline, _)| everything || *deadline <= now);
-        let mut due: Vec<_> = due.filter_map(|(_, partition)| partition.upgrade()).collect();
+        let everything = all
+            || self
+                .syncs
+                .iter()
+                .any(|(deadline, partition)| *deadline <= now && is_offsets(partition));
+        let due = self
+            .syncs
+            .extract_if(.., |(deadline, _)| everything || *deadline <= now);
+        let mut due: Vec<_> = due
+            .filter_map(|(_, partition)| partition.upgrade())
+            .collect();
         due.sort_by_key(|partition| partition.id().topic() == CONSUMER_OFFSETS);
         due.dedup_by(|a, b| Arc::ptr_eq(a, b));
         due

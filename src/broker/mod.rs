@@ -24,12 +24,13 @@ use parking_lot::Mutex;
 
 pub use builder::BrokerBuilder;
 pub(crate) use housekeeping::{Housekeeping, Lingering};
-pub use report::RecoveryReport;
+pub use report::{ClampedCommit, PartitionRecovery, RecoveryReport};
 
 use self::registry::Registry;
 use crate::clock::Clock;
 use crate::config::{Durability, TopicConfig};
 use crate::consumer::ConsumerBuilder;
+use crate::disk::sim::SimDisk;
 use crate::disk::{DirLock, Disk};
 use crate::error::{Error, Result};
 use crate::group::offsets::{CONSUMER_OFFSETS, OffsetStore};
@@ -38,7 +39,6 @@ use crate::notify::Waiters;
 use crate::partition::PartitionState;
 use crate::producer::ProducerBuilder;
 use crate::record::Offset;
-use crate::sim::SimDisk;
 use crate::topic::{Topic, TopicState};
 
 /// A data directory, opened: topics, and what produces to and consumes from them.
@@ -63,7 +63,9 @@ pub struct Broker {
 
 impl fmt::Debug for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Broker").field("root", &self.state.root).finish_non_exhaustive()
+        f.debug_struct("Broker")
+            .field("root", &self.state.root)
+            .finish_non_exhaustive()
     }
 }
 
@@ -123,7 +125,9 @@ impl Broker {
     /// All topics by name, without internal ones (`__consumer_offsets`).
     pub fn topics(&self) -> Vec<Topic> {
         let all = self.state.topics().into_iter();
-        all.filter(|topic| !topic.name.starts_with("__")).map(|topic| self.topic_handle(topic)).collect()
+        all.filter(|topic| !topic.name.starts_with("__"))
+            .map(|topic| self.topic_handle(topic))
+            .collect()
     }
 
     fn topic_handle(&self, state: Arc<TopicState>) -> Topic {
@@ -181,7 +185,9 @@ impl Broker {
     /// [`background(false)`](BrokerBuilder::background).
     pub fn run_housekeeping(&self) -> Result<()> {
         self.state.check_open()?;
-        self.state.housekeeping.run(self.state.clock.monotonic(), false)
+        self.state
+            .housekeeping
+            .run(self.state.clock.monotonic(), false)
     }
 
     /// Closes the broker: appends open batches, makes everything durable, and leaves the clean marker
@@ -234,7 +240,11 @@ impl BrokerState {
 
     /// `Err(Closed)` after the broker was closed.
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) { Err(Error::Closed("broker")) } else { Ok(()) }
+        if self.closed.load(Ordering::Acquire) {
+            Err(Error::Closed("broker"))
+        } else {
+            Ok(())
+        }
     }
 
     /// `Err(UnknownTopic)` if there is none.
@@ -286,7 +296,12 @@ impl BrokerState {
         partition.check_open()?;
         let (start, end) = (partition.log_start_offset(), partition.high_watermark());
         if offset > end {
-            return Err(Error::OffsetOutOfRange { partition: partition.id().clone(), offset, start, end });
+            return Err(Error::OffsetOutOfRange {
+                partition: partition.id().clone(),
+                offset,
+                start,
+                end,
+            });
         }
         if offset > start {
             self.registry.log_start(partition.id(), offset)?;
@@ -299,7 +314,10 @@ impl BrokerState {
     fn partitions(&self) -> Vec<Arc<PartitionState>> {
         let mut topics = self.topics();
         topics.sort_by_key(|topic| &*topic.name == CONSUMER_OFFSETS);
-        topics.iter().flat_map(|topic| topic.partitions.load().iter().cloned().collect::<Vec<_>>()).collect()
+        topics
+            .iter()
+            .flat_map(|topic| topic.partitions.load().iter().cloned().collect::<Vec<_>>())
+            .collect()
     }
 
     /// Closes once; later calls find nothing to do.
@@ -313,7 +331,9 @@ impl BrokerState {
         }
         self.housekeeping.stop();
         let closed = self.close_logs();
-        let outcome = appended.and(closed).and_then(|()| self.write_clean_marker());
+        let outcome = appended
+            .and(closed)
+            .and_then(|()| self.write_clean_marker());
         // Even after a failure: the next open recovers, and nothing is written here any more.
         *self.lock.lock() = None;
         self.topic_waiters.wake_all();

@@ -38,16 +38,23 @@ const LOCK_FILE: &str = ".lock";
 
 /// See the module's description.
 pub(super) fn open(builder: BrokerBuilder) -> Result<Arc<BrokerState>> {
-    let BrokerBuilder { root, disk, clock, .. } = &builder;
+    let BrokerBuilder {
+        root, disk, clock, ..
+    } = &builder;
     let lock = lock(&**disk, root, builder.create_dir)?;
     let stored = registry::load(&**disk, root)?;
     let new_id = |number| TopicId::from_random(id_bytes(builder.seed, number));
-    let identity =
-        MetaProperties { cluster_id: Some(new_id(1).to_string()), node_id: Some(1), directory_id: Some(new_id(2)) };
+    let identity = MetaProperties {
+        cluster_id: Some(new_id(1).to_string()),
+        node_id: Some(1),
+        directory_id: Some(new_id(2)),
+    };
     checkpoints::check_meta_properties(&**disk, root, &identity)?;
     let clean = checkpoints::take_clean_marker(&**disk, root)?;
 
-    let entries = disk.list(root).map_err(|error| Error::io("list", root, error))?;
+    let entries = disk
+        .list(root)
+        .map_err(|error| Error::io("list", root, error))?;
     let mut report = RecoveryReport::default();
     let is_new = stored.is_none() && !entries.iter().any(|entry| is_partition(entry));
     report.clean_shutdown = clean || is_new;
@@ -66,7 +73,11 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Arc<BrokerState>> {
         clean: clean || is_new,
         recovery_points: checkpoints::load_recovery_points(&**disk, root)?,
         log_starts: checkpoints::load_log_starts(&**disk, root)?,
-        threads: if builder.background { std::thread::available_parallelism().map_or(1, NonZero::get) } else { 1 },
+        threads: if builder.background {
+            std::thread::available_parallelism().map_or(1, NonZero::get)
+        } else {
+            1
+        },
     };
     let topics = opening.topics(&manifest, &mut report)?;
     opening.ends.free_unclaimed();
@@ -107,16 +118,23 @@ fn lock(disk: &dyn Disk, root: &Path, create: bool) -> Result<Box<dyn DirLock>> 
     match disk.list(root) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
-            disk.create_dir_all(root).map_err(|error| Error::io("create directory", root, error))?;
+            disk.create_dir_all(root)
+                .map_err(|error| Error::io("create directory", root, error))?;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(Error::NoDirectory { directory: root.to_path_buf() });
+            return Err(Error::NoDirectory {
+                directory: root.to_path_buf(),
+            });
         }
         Err(error) => return Err(Error::io("list", root, error)),
     }
     let path = root.join(LOCK_FILE);
-    let lock = disk.try_lock(&path).map_err(|error| Error::io("lock", &path, error))?;
-    lock.ok_or_else(|| Error::Locked { directory: root.to_path_buf() })
+    let lock = disk
+        .try_lock(&path)
+        .map_err(|error| Error::io("lock", &path, error))?;
+    lock.ok_or_else(|| Error::Locked {
+        directory: root.to_path_buf(),
+    })
 }
 
 fn is_partition(entry: &DirEntry) -> bool {
@@ -124,12 +142,21 @@ fn is_partition(entry: &DirEntry) -> bool {
 }
 
 fn id_bytes(seed: u64, number: u64) -> [u8; 16] {
-    let (high, low) = (registry::mix(seed ^ number), registry::mix(registry::mix(seed).wrapping_add(number)));
+    let (high, low) = (
+        registry::mix(seed ^ number),
+        registry::mix(registry::mix(seed).wrapping_add(number)),
+    );
     ((u128::from(high) << 64) | u128::from(low)).to_be_bytes()
 }
 
 /// Makes a manifest from the partition directories that are there.
-fn adopt(disk: &dyn Disk, root: &Path, entries: &[DirEntry], seed: u64, report: &mut RecoveryReport) -> Result<Manifest> {
+fn adopt(
+    disk: &dyn Disk,
+    root: &Path,
+    entries: &[DirEntry],
+    seed: u64,
+    report: &mut RecoveryReport,
+) -> Result<Manifest> {
     let mut found: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
     for entry in entries.iter().filter(|entry| entry.is_dir) {
         if let Some((topic, partition)) = parse_partition_dir(&entry.name)
@@ -140,13 +167,18 @@ fn adopt(disk: &dyn Disk, root: &Path, entries: &[DirEntry], seed: u64, report: 
     }
     let mut manifest = Manifest::default();
     for (number, (name, partitions)) in found.into_iter().enumerate() {
-        let stored = partitions.iter().find_map(|partition| topic_id(disk, &partition_dir(root, name, *partition)));
+        let stored = partitions
+            .iter()
+            .find_map(|partition| topic_id(disk, &partition_dir(root, name, *partition)));
         let fresh = || TopicId::from_random(id_bytes(seed, 16 + number as u64));
         report.adopted_topics.push(name.to_owned());
         manifest.topics.push(ManifestTopic {
             name: name.to_owned(),
             id: stored.unwrap_or_else(fresh),
-            partitions: partitions.iter().max().map_or(1, |last| last.saturating_add(1)),
+            partitions: partitions
+                .iter()
+                .max()
+                .map_or(1, |last| last.saturating_add(1)),
             adopted: true,
             config: Vec::new(),
             log_starts: Vec::new(),
@@ -158,23 +190,37 @@ fn adopt(disk: &dyn Disk, root: &Path, entries: &[DirEntry], seed: u64, report: 
 /// The topic id that a partition's directory carries.
 fn topic_id(disk: &dyn Disk, dir: &Path) -> Option<TopicId> {
     let bytes = read_file(disk, &dir.join("partition.metadata"), 4096).ok()??;
-    PartitionMetadata::decode(&bytes).ok().map(|metadata| metadata.topic_id)
+    PartitionMetadata::decode(&bytes)
+        .ok()
+        .map(|metadata| metadata.topic_id)
 }
 
 /// Partition directories that no topic of the manifest has.
 fn strays(root: &Path, entries: &[DirEntry], manifest: &Manifest) -> Vec<std::path::PathBuf> {
     let belongs = |entry: &DirEntry| {
         parse_partition_dir(&entry.name).is_none_or(|(name, partition)| {
-            manifest.topics.iter().any(|topic| topic.name == name && partition < topic.partitions)
+            manifest
+                .topics
+                .iter()
+                .any(|topic| topic.name == name && partition < topic.partitions)
         })
     };
-    entries.iter().filter(|entry| entry.is_dir && !belongs(entry)).map(|entry| root.join(&entry.name)).collect()
+    entries
+        .iter()
+        .filter(|entry| entry.is_dir && !belongs(entry))
+        .map(|entry| root.join(&entry.name))
+        .collect()
 }
 
 /// Ids handed out from now on are above any that is in a log.
 fn raise_producer_ids(mut manifest: Manifest, topics: &Topics) -> Manifest {
-    let partitions = topics.values().flat_map(|topic| topic.partitions.load().iter().cloned().collect::<Vec<_>>());
-    let largest = partitions.map(|partition| partition.log().largest_producer_id()).max().unwrap_or(-1);
+    let partitions = topics
+        .values()
+        .flat_map(|topic| topic.partitions.load().iter().cloned().collect::<Vec<_>>());
+    let largest = partitions
+        .map(|partition| partition.log().largest_producer_id())
+        .max()
+        .unwrap_or(-1);
     manifest.next_producer_id = manifest.next_producer_id.max(largest.saturating_add(1));
     manifest
 }
@@ -208,7 +254,10 @@ impl Opening<'_> {
         let opened = self.open_all(&jobs, &topics)?;
         for ((stored, partition), (state, recovery)) in jobs.into_iter().zip(opened) {
             if !recovery.is_clean() {
-                report.partitions.push((TopicPartition::new(stored.name.as_str(), partition), recovery));
+                report.partitions.push((
+                    TopicPartition::new(stored.name.as_str(), partition),
+                    recovery,
+                ));
             }
             if let Some(topic) = topics.get(stored.name.as_str()) {
                 topic.partitions.rcu(|partitions| {
@@ -246,11 +295,14 @@ impl Opening<'_> {
         let results: Vec<Mutex<Option<_>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
         let work = || {
             while let Some((index, (stored, partition))) =
-                Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|index| Some((index, jobs.get(index)?)))
+                Some(next.fetch_add(1, Ordering::Relaxed))
+                    .and_then(|index| Some((index, jobs.get(index)?)))
             {
                 let opened = match topics.get(stored.name.as_str()) {
                     Some(topic) => self.partition(topic, stored, *partition),
-                    None => Err(Error::UnknownTopic { topic: stored.name.clone() }),
+                    None => Err(Error::UnknownTopic {
+                        topic: stored.name.clone(),
+                    }),
                 };
                 *results[index].lock() = Some(opened);
             }
@@ -271,7 +323,11 @@ impl Opening<'_> {
         stored: &ManifestTopic,
         partition: u32,
     ) -> Result<(Arc<PartitionState>, PartitionRecovery)> {
-        let promised = stored.log_starts.iter().find(|(number, _)| *number == partition).map_or(0, |(_, start)| *start);
+        let promised = stored
+            .log_starts
+            .iter()
+            .find(|(number, _)| *number == partition)
+            .map_or(0, |(_, start)| *start);
         let config = topic.config.load();
         let (log, recovery) = recovery::open(&OpenRequest {
             disk: self.disk,

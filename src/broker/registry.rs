@@ -74,7 +74,12 @@ impl Registry {
 
     pub(super) fn topic(&self, name: &str) -> Result<Arc<TopicState>> {
         let topics = self.topics.load();
-        topics.get(name).cloned().ok_or_else(|| Error::UnknownTopic { topic: name.to_owned() })
+        topics
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Error::UnknownTopic {
+                topic: name.to_owned(),
+            })
     }
 
     /// Changes the manifest, durably, and then the topics in memory. `change` edits the manifest;
@@ -93,7 +98,10 @@ impl Registry {
         let mut topics = Topics::clone(&self.topics.load());
         match apply(&manifest, &mut topics) {
             Ok(result) => {
-                *reserved = Reserved { next_id: reserved.next_id + 1, manifest };
+                *reserved = Reserved {
+                    next_id: reserved.next_id + 1,
+                    manifest,
+                };
                 self.topics.store(Arc::new(topics));
                 self.version.fetch_add(1, Ordering::AcqRel);
                 Ok(result)
@@ -136,7 +144,9 @@ impl Registry {
     pub(super) fn log_start(&self, id: &TopicPartition, start: u64) -> Result<()> {
         let change = |manifest: &mut Manifest, _| {
             let topic = find(manifest, id.topic())?;
-            topic.log_starts.retain(|(partition, _)| *partition != id.partition());
+            topic
+                .log_starts
+                .retain(|(partition, _)| *partition != id.partition());
             topic.log_starts.push((id.partition(), start));
             Ok(())
         };
@@ -151,21 +161,31 @@ impl Registry {
 /// The manifest's entry of a topic.
 pub(super) fn find<'a>(manifest: &'a mut Manifest, name: &str) -> Result<&'a mut ManifestTopic> {
     let found = manifest.topics.iter_mut().find(|topic| topic.name == name);
-    found.ok_or_else(|| Error::UnknownTopic { topic: name.to_owned() })
+    found.ok_or_else(|| Error::UnknownTopic {
+        topic: name.to_owned(),
+    })
 }
 
 /// Reads the manifest; `None` if there is none.
 pub(super) fn load(disk: &dyn Disk, root: &Path) -> Result<Option<Manifest>> {
     let path = root.join(MANIFEST);
-    let Some(bytes) = read_file(disk, &path, LARGEST_MANIFEST)? else { return Ok(None) };
+    let Some(bytes) = read_file(disk, &path, LARGEST_MANIFEST)? else {
+        return Ok(None);
+    };
     match Manifest::decode(&bytes) {
         Ok(manifest) => Ok(Some(manifest)),
-        Err(ManifestError::Newer(version)) => {
-            Err(Error::UnsupportedFormat { file: path, reason: format!("format version {version} is not known") })
-        }
-        Err(ManifestError::Invalid(invalid)) => {
-            Err(Error::corrupt(&path, invalid.at as u64, format!("{}; restore it, or remove it to have the topics found again with default configurations", invalid.reason)))
-        }
+        Err(ManifestError::Newer(version)) => Err(Error::UnsupportedFormat {
+            file: path,
+            reason: format!("format version {version} is not known"),
+        }),
+        Err(ManifestError::Invalid(invalid)) => Err(Error::corrupt(
+            &path,
+            invalid.at as u64,
+            format!(
+                "{}; restore it, or remove it to have the topics found again with default configurations",
+                invalid.reason
+            ),
+        )),
     }
 }
 

@@ -48,14 +48,24 @@ pub struct ClampedCommit {
     pub partition: TopicPartition,
     /// What was committed.
     pub from: Offset,
-    /// The end of the log, where the group goes on.
-    pub to: Offset,
+    /// The end of the log, where the group goes on; `None` if the partition is gone.
+    pub to: Option<Offset>,
 }
 
 impl From<ClampedOffset> for ClampedCommit {
     fn from(clamped: ClampedOffset) -> Self {
-        let ClampedOffset { group, partition, from, to } = clamped;
-        Self { group, partition, from, to }
+        let ClampedOffset {
+            group,
+            partition,
+            from,
+            to,
+        } = clamped;
+        Self {
+            group,
+            partition,
+            from,
+            to,
+        }
     }
 }
 
@@ -63,7 +73,9 @@ impl RecoveryReport {
     /// True if nothing was cut, rebuilt, moved or found damaged. (An unclean shutdown alone is fine:
     /// everything that was acknowledged may be there.)
     pub fn is_clean(&self) -> bool {
-        self.partitions.iter().all(|(_, partition)| partition.is_clean())
+        self.partitions
+            .iter()
+            .all(|(_, partition)| partition.is_clean())
             && self.adopted_topics.is_empty()
             && self.clamped_offsets.is_empty()
             && self.damaged_offsets.is_empty()
@@ -71,6 +83,9 @@ impl RecoveryReport {
 
     /// True if something is damaged that cannot be made good from what is there.
     pub fn has_damage(&self) -> bool {
-        self.partitions.iter().any(|(_, partition)| !partition.damage.is_empty()) || !self.damaged_offsets.is_empty()
+        self.partitions
+            .iter()
+            .any(|(_, partition)| !partition.damage.is_empty())
+            || !self.damaged_offsets.is_empty()
     }
 }

@@ -18,8 +18,14 @@ impl BrokerState {
         validate_topic_name(name)?;
         config.validate()?;
         let change = |manifest: &mut Manifest, id| {
-            if let Some(known) = manifest.topics.iter().find(|topic| topic_names_collide(&topic.name, name)) {
-                return Err(Error::TopicExists { topic: known.name.clone() });
+            if let Some(known) = manifest
+                .topics
+                .iter()
+                .find(|topic| topic_names_collide(&topic.name, name))
+            {
+                return Err(Error::TopicExists {
+                    topic: known.name.clone(),
+                });
             }
             manifest.topics.push(ManifestTopic {
                 name: name.to_owned(),
@@ -32,7 +38,10 @@ impl BrokerState {
             Ok(())
         };
         let topic = self.registry.update(change, |manifest, topics| {
-            let stored = manifest.topics.last().ok_or(Error::IllegalState("the new topic is not in the manifest"))?;
+            let stored = manifest
+                .topics
+                .last()
+                .ok_or(Error::IllegalState("the new topic is not in the manifest"))?;
             let topic = self.opening().topic(stored)?;
             self.clear_leftovers(&topic, 0, stored.partitions)?;
             self.open_partitions(&topic, stored)?;
@@ -45,7 +54,11 @@ impl BrokerState {
     }
 
     /// Makes an internal topic if it is missing; returns it.
-    pub(crate) fn internal_topic(&self, name: &str, config: TopicConfig) -> Result<Arc<TopicState>> {
+    pub(crate) fn internal_topic(
+        &self,
+        name: &str,
+        config: TopicConfig,
+    ) -> Result<Arc<TopicState>> {
         match self.topic(name) {
             Err(Error::UnknownTopic { .. }) => match self.create_topic(name, config) {
                 Err(Error::TopicExists { .. }) => self.topic(name),
@@ -73,7 +86,10 @@ impl BrokerState {
                 return Err(Error::InvalidConfig {
                     key: "partitions".to_owned(),
                     value: count.to_string(),
-                    reason: format!("topic `{name}` has {} already; the count can only grow", stored.partitions),
+                    reason: format!(
+                        "topic `{name}` has {} already; the count can only grow",
+                        stored.partitions
+                    ),
                 });
             }
             TopicConfig::default().partitions(count).validate()?;
@@ -88,14 +104,22 @@ impl BrokerState {
         name: &str,
         change: impl FnOnce(&mut Manifest, crate::format::topic_id::TopicId) -> Result<()>,
     ) -> Result<()> {
-        self.registry.update(change, |manifest, topics| self.apply_change(name, manifest, topics))?;
+        self.registry.update(change, |manifest, topics| {
+            self.apply_change(name, manifest, topics)
+        })?;
         self.topic_waiters.wake_all();
         Ok(())
     }
 
     fn apply_change(&self, name: &str, manifest: &Manifest, topics: &mut Topics) -> Result<()> {
-        let unknown = || Error::UnknownTopic { topic: name.to_owned() };
-        let stored = manifest.topics.iter().find(|topic| topic.name == name).ok_or_else(unknown)?;
+        let unknown = || Error::UnknownTopic {
+            topic: name.to_owned(),
+        };
+        let stored = manifest
+            .topics
+            .iter()
+            .find(|topic| topic.name == name)
+            .ok_or_else(unknown)?;
         let topic = topics.get(name).ok_or_else(unknown)?;
         let have = u32::try_from(topic.partitions.load().len()).unwrap_or(u32::MAX);
         if have < stored.partitions {
@@ -121,12 +145,21 @@ impl BrokerState {
 
     /// Moves aside what an earlier topic of the name left: its records must not come back.
     fn clear_leftovers(&self, topic: &TopicState, from: u32, to: u32) -> Result<()> {
-        let entries = self.disk.list(&self.root).map_err(|error| Error::io("list", &self.root, error))?;
+        let entries = self
+            .disk
+            .list(&self.root)
+            .map_err(|error| Error::io("list", &self.root, error))?;
         for partition in from..to {
             let dir = partition_dir(&self.root, &topic.name, partition);
-            let is_there = entries.iter().any(|entry| entry.is_dir && dir.ends_with(&entry.name));
+            let is_there = entries
+                .iter()
+                .any(|entry| entry.is_dir && dir.ends_with(&entry.name));
             if is_there {
-                self.retire(&dir, &format!("{:032x}", u128::from_be_bytes(topic.id.0)), "stray")?;
+                self.retire(
+                    &dir,
+                    &format!("{:032x}", u128::from_be_bytes(topic.id.0)),
+                    "stray",
+                )?;
             }
         }
         Ok(())
@@ -139,8 +172,12 @@ impl BrokerState {
         let suffix = format!(".{unique}-{why}");
         let kept: String = name.chars().take(255 - suffix.len()).collect();
         let retired = self.root.join(kept + &suffix);
-        self.disk.rename(dir, &retired).map_err(|error| Error::io("rename", dir, error))?;
-        self.disk.sync_dir(&self.root).map_err(|error| Error::io("sync directory", &self.root, error))?;
+        self.disk
+            .rename(dir, &retired)
+            .map_err(|error| Error::io("rename", dir, error))?;
+        self.disk
+            .sync_dir(&self.root)
+            .map_err(|error| Error::io("sync directory", &self.root, error))?;
         Ok(retired)
     }
 
@@ -150,7 +187,9 @@ impl BrokerState {
             manifest.topics.retain(|topic| topic.name != name);
             Ok(())
         };
-        let removed = self.registry.update(change, |_, topics| Ok(topics.remove(name)))?;
+        let removed = self
+            .registry
+            .update(change, |_, topics| Ok(topics.remove(name)))?;
         self.topic_waiters.wake_all();
         let Some(topic) = removed else { return Ok(()) };
         for partition in topic.partitions.load().iter() {
@@ -188,15 +227,23 @@ impl BrokerState {
 
 /// What the manifest keeps of a configuration: what differs from the defaults.
 fn stored_config(config: &TopicConfig) -> Vec<(String, String)> {
-    config.changed_entries().into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    config
+        .changed_entries()
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
 }
 
 /// Removes a directory of files.
 fn remove_tree(disk: &dyn Disk, dir: &std::path::Path) -> Result<()> {
-    let entries = disk.list(dir).map_err(|error| Error::io("list", dir, error))?;
+    let entries = disk
+        .list(dir)
+        .map_err(|error| Error::io("list", dir, error))?;
     for entry in entries.iter().filter(|entry| !entry.is_dir) {
         let path = dir.join(&entry.name);
-        disk.remove_file(&path).map_err(|error| Error::io("remove", &path, error))?;
+        disk.remove_file(&path)
+            .map_err(|error| Error::io("remove", &path, error))?;
     }
-    disk.remove_dir(dir).map_err(|error| Error::io("remove directory", dir, error))
+    disk.remove_dir(dir)
+        .map_err(|error| Error::io("remove directory", dir, error))
 }

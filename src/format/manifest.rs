@@ -114,7 +114,10 @@ impl Manifest {
         if let Some(start) = line.text.strip_prefix(" start ") {
             let start = decode_start(start).ok_or(line.error("malformed log start"))?;
             let topic = self.topics.last_mut();
-            topic.ok_or(line.error("log start before the first topic"))?.log_starts.push(start);
+            topic
+                .ok_or(line.error("log start before the first topic"))?
+                .log_starts
+                .push(start);
             return Ok(());
         }
         let Some(config) = line.text.strip_prefix(" config ") else {
@@ -228,6 +231,7 @@ fn decode_topic(line: &str) -> Option<ManifestTopic> {
         partitions,
         adopted,
         config: Vec::new(),
+        log_starts: Vec::new(),
     };
     words.next().is_none().then_some(topic)
 }
@@ -272,7 +276,8 @@ mod tests {
         next-producer-id 1000\n\
         topic orders AAECAwQFBgcICQoLDA0ODw 3\n \
         config retention.ms=-1\n \
-        config cleanup.policy=compact,delete\n\
+        config cleanup.policy=compact,delete\n \
+        start 2 5000\n\
         topic clicks FBUWFxgZGhscHR4fICEiIw 1 adopted\n";
 
     fn sealed(text: &str) -> Vec<u8> {
@@ -289,6 +294,7 @@ mod tests {
             config: config
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .to_vec(),
+            log_starts: vec![(2, 5000)],
         };
         let clicks = ManifestTopic {
             name: "clicks".to_owned(),
@@ -296,6 +302,7 @@ mod tests {
             partitions: 1,
             adopted: true,
             config: Vec::new(),
+            log_starts: Vec::new(),
         };
         Manifest {
             next_producer_id: 1000,
@@ -333,7 +340,7 @@ mod tests {
         ];
         let bytes = manifest.encode();
         assert_eq!(Manifest::decode(&bytes), Ok(manifest));
-        assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 7);
+        assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 8);
     }
 
     #[test]

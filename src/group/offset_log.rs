@@ -94,7 +94,7 @@ impl OffsetLog {
 
     fn lock_and<T>(
         &self,
-        action: impl FnOnce(&mut Groups, &PartitionState) -> Result<T>,
+        action: impl FnOnce(&mut Groups, &Arc<PartitionState>) -> Result<T>,
     ) -> Result<T> {
         let mut state = self.state.lock();
         let known = match state.take() {
@@ -137,7 +137,7 @@ impl Change {
 }
 
 /// Appends the changes as one batch; returns its end.
-fn append(log: &PartitionState, now: Timestamp, changes: &[Change]) -> Result<Offset> {
+fn append(log: &Arc<PartitionState>, now: Timestamp, changes: &[Change]) -> Result<Offset> {
     let mut batch = BatchBuilder::new(changes.len().saturating_mul(128), Compression::None);
     for change in changes {
         let (key, value) = encode(change, now).map_err(|invalid| Error::InvalidRecord {

@@ -79,7 +79,11 @@ impl ProducerState {
     /// `OutOfOrderSequence` if records are missing before it, or it repeats what is no longer known
     /// or only parts of a batch; `Fenced` if a newer producer has taken over its id; `IllegalState`
     /// if it is outside of the transaction that its producer has open here.
-    pub(crate) fn check(&self, header: &BatchHeader, partition: &TopicPartition) -> Result<Verdict> {
+    pub(crate) fn check(
+        &self,
+        header: &BatchHeader,
+        partition: &TopicPartition,
+    ) -> Result<Verdict> {
         let Some(producer) = self.producers.get(&header.producer_id) else {
             return Ok(Verdict::Append);
         };
@@ -88,13 +92,19 @@ impl ProducerState {
         }
         if header.producer_epoch < producer.epoch {
             let (id, old, new) = (header.producer_id, header.producer_epoch, producer.epoch);
-            return Err(Error::Fenced { reason: format!("epoch {new} of producer {id} has replaced epoch {old}") });
+            return Err(Error::Fenced {
+                reason: format!("epoch {new} of producer {id} has replaced epoch {old}"),
+            });
         }
         let same_epoch = header.producer_epoch == producer.epoch;
         if let Some(known) = producer.find(header).filter(|_| same_epoch) {
             return Ok(Verdict::Duplicate(known));
         }
-        let expected = if same_epoch { producer.next_sequence() } else { 0 };
+        let expected = if same_epoch {
+            producer.next_sequence()
+        } else {
+            0
+        };
         if header.base_sequence != expected {
             return Err(Error::OutOfOrderSequence {
                 partition: partition.clone(),
@@ -104,7 +114,9 @@ impl ProducerState {
             });
         }
         if producer.transaction_start.is_some() && !header.attributes.is_transactional() {
-            return Err(Error::IllegalState("the producer has a transaction open; send within it, or end it"));
+            return Err(Error::IllegalState(
+                "the producer has a transaction open; send within it, or end it",
+            ));
         }
         Ok(Verdict::Append)
     }
@@ -117,11 +129,14 @@ impl ProducerState {
         if header.producer_id < 0 {
             return;
         }
-        let producer = self.producers.entry(header.producer_id).or_insert_with(|| Producer {
-            epoch: header.producer_epoch,
-            coordinator_epoch: -1,
-            ..Producer::default()
-        });
+        let producer = self
+            .producers
+            .entry(header.producer_id)
+            .or_insert_with(|| Producer {
+                epoch: header.producer_epoch,
+                coordinator_epoch: -1,
+                ..Producer::default()
+            });
         if producer.epoch != header.producer_epoch {
             producer.epoch = header.producer_epoch;
             producer.batch_count = 0;
@@ -150,13 +165,18 @@ impl ProducerState {
     pub(crate) fn expire(&mut self, now: Timestamp, after: Duration) {
         let after = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
         self.producers.retain(|_, producer| {
-            producer.transaction_start.is_some() || now.saturating_sub(producer.last_timestamp) < after
+            producer.transaction_start.is_some()
+                || now.saturating_sub(producer.last_timestamp) < after
         });
     }
 
     /// What a snapshot file holds, ordered by producer id so that equal states give equal files.
     pub(crate) fn to_snapshot(&self) -> Vec<ProducerEntry> {
-        let mut entries: Vec<_> = self.producers.iter().map(|(id, producer)| producer.to_entry(*id)).collect();
+        let mut entries: Vec<_> = self
+            .producers
+            .iter()
+            .map(|(id, producer)| producer.to_entry(*id))
+            .collect();
         entries.sort_unstable_by_key(|entry| entry.producer_id);
         entries
     }
@@ -165,7 +185,11 @@ impl ProducerState {
     /// does: at worst a repeat is not recognised.
     pub(crate) fn from_snapshot(entries: &[ProducerEntry]) -> Self {
         let valid = entries.iter().filter(|entry| entry.producer_id >= 0);
-        Self { producers: valid.map(|entry| (entry.producer_id, Producer::from_entry(entry))).collect() }
+        Self {
+            producers: valid
+                .map(|entry| (entry.producer_id, Producer::from_entry(entry)))
+                .collect(),
+        }
     }
 }
 
@@ -177,12 +201,17 @@ impl Producer {
     /// The remembered batch with exactly these sequence numbers.
     fn find(&self, header: &BatchHeader) -> Option<KnownBatch> {
         let sequences = (header.base_sequence, header.last_sequence());
-        self.known().iter().copied().find(|known| (known.first_sequence, known.last_sequence) == sequences)
+        self.known()
+            .iter()
+            .copied()
+            .find(|known| (known.first_sequence, known.last_sequence) == sequences)
     }
 
     /// The sequence number that continues the last batch; 0 if only a marker was seen.
     fn next_sequence(&self) -> i32 {
-        self.known().last().map_or(0, |last| last.last_sequence.checked_add(1).unwrap_or(0))
+        self.known()
+            .last()
+            .map_or(0, |last| last.last_sequence.checked_add(1).unwrap_or(0))
     }
 
     fn remember(&mut self, batch: KnownBatch) {

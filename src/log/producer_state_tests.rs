@@ -18,16 +18,31 @@ struct Batch {
 
 /// `count` records of epoch 0 from `sequence` on.
 fn batch(sequence: i32, count: u32) -> Batch {
-    Batch { base_offset: 0, count, attributes: 0, producer_id: PRODUCER, epoch: 0, sequence, timestamp: 1_000 }
+    Batch {
+        base_offset: 0,
+        count,
+        attributes: 0,
+        producer_id: PRODUCER,
+        epoch: 0,
+        sequence,
+        timestamp: 1_000,
+    }
 }
 
 fn marker(epoch: i16) -> Batch {
-    Batch { attributes: CONTROL, epoch, ..batch(-1, 1) }
+    Batch {
+        attributes: CONTROL,
+        epoch,
+        ..batch(-1, 1)
+    }
 }
 
 impl Batch {
     fn at(self, base_offset: u64) -> Self {
-        Self { base_offset, ..self }
+        Self {
+            base_offset,
+            ..self
+        }
     }
 
     fn epoch(self, epoch: i16) -> Self {
@@ -84,8 +99,16 @@ fn assert_duplicate(state: &ProducerState, batch: Batch, offsets: (u64, u64)) {
 #[track_caller]
 fn assert_out_of_order(state: &ProducerState, batch: Batch, wanted: i32) {
     match check(state, batch) {
-        Err(Error::OutOfOrderSequence { sequence, expected, producer_id, .. }) => {
-            assert_eq!((sequence, expected, producer_id), (batch.sequence, wanted, PRODUCER));
+        Err(Error::OutOfOrderSequence {
+            sequence,
+            expected,
+            producer_id,
+            ..
+        }) => {
+            assert_eq!(
+                (sequence, expected, producer_id),
+                (batch.sequence, wanted, PRODUCER)
+            );
         }
         other => panic!("{batch:?}: {other:?}"),
     }
@@ -93,7 +116,11 @@ fn assert_out_of_order(state: &ProducerState, batch: Batch, wanted: i32) {
 
 #[test]
 fn batches_without_a_producer_pass_and_leave_no_trace() {
-    let anonymous = Batch { producer_id: -1, epoch: -1, ..batch(-1, 3) };
+    let anonymous = Batch {
+        producer_id: -1,
+        epoch: -1,
+        ..batch(-1, 3)
+    };
     let state = state(&[anonymous]);
     assert_eq!(state, ProducerState::default());
     assert_appends(&state, anonymous);
@@ -112,7 +139,9 @@ fn the_next_sequence_is_appended() {
 
 #[test]
 fn each_of_the_last_five_batches_is_answered_with_its_first_offsets() {
-    let batches: Vec<_> = (0..6).map(|i| batch(i * 10, 10).at(100 + u64::try_from(i).unwrap() * 50)).collect();
+    let batches: Vec<_> = (0..6)
+        .map(|i| batch(i * 10, 10).at(100 + u64::try_from(i).unwrap() * 50))
+        .collect();
     let state = state(&batches);
     for (known, base) in batches[1..].iter().zip([150, 200, 250, 300, 350]) {
         assert_duplicate(&state, known.at(0), (base, base + 9));
@@ -145,7 +174,10 @@ fn after_the_largest_sequence_comes_zero() {
 #[test]
 fn an_older_epoch_is_fenced_even_if_it_repeats_a_batch() {
     let state = state(&[batch(0, 3).epoch(4), batch(0, 3).epoch(5)]);
-    assert!(matches!(check(&state, batch(0, 3).epoch(4)), Err(Error::Fenced { .. })));
+    assert!(matches!(
+        check(&state, batch(0, 3).epoch(4)),
+        Err(Error::Fenced { .. })
+    ));
 }
 
 #[test]
@@ -170,44 +202,102 @@ fn markers_keep_the_batches_unless_their_epoch_is_new() {
 
 #[test]
 fn records_outside_of_an_open_transaction_are_refused() {
-    let inside = |sequence| Batch { attributes: TRANSACTIONAL, ..batch(sequence, 2) };
+    let inside = |sequence| Batch {
+        attributes: TRANSACTIONAL,
+        ..batch(sequence, 2)
+    };
     let mut state = state(&[inside(0)]);
     assert_appends(&state, inside(2));
-    assert!(matches!(check(&state, batch(2, 2)), Err(Error::IllegalState(_))));
+    assert!(matches!(
+        check(&state, batch(2, 2)),
+        Err(Error::IllegalState(_))
+    ));
     state.record(&marker(0).at(2).header());
     assert_appends(&state, batch(2, 2));
 }
 
 #[test]
 fn producers_do_not_disturb_each_other() {
-    let other = Batch { producer_id: 1, ..batch(0, 9) };
+    let other = Batch {
+        producer_id: 1,
+        ..batch(0, 9)
+    };
     let state = state(&[batch(0, 3), other]);
     assert_appends(&state, batch(3, 1));
-    assert_appends(&state, Batch { sequence: 9, ..other });
+    assert_appends(
+        &state,
+        Batch {
+            sequence: 9,
+            ..other
+        },
+    );
 }
 
 #[test]
 fn silent_producers_expire_unless_a_transaction_is_open() {
     let day = Duration::from_secs(86_400);
-    let open = Batch { attributes: TRANSACTIONAL, producer_id: 1, ..batch(0, 1) };
+    let open = Batch {
+        attributes: TRANSACTIONAL,
+        producer_id: 1,
+        ..batch(0, 1)
+    };
     let mut state = state(&[batch(0, 3), open]);
     state.expire(1_000 + 86_400_000 - 1, day);
     assert_duplicate(&state, batch(0, 3), (0, 2));
     state.expire(1_000 + 86_400_000, day);
     assert_appends(&state, batch(0, 3));
-    assert_eq!(state.to_snapshot().len(), 1, "the one with a transaction stays");
+    assert_eq!(
+        state.to_snapshot().len(),
+        1,
+        "the one with a transaction stays"
+    );
 }
 
 #[test]
 fn a_snapshot_keeps_the_last_batch_of_each_producer() {
-    let open = Batch { attributes: TRANSACTIONAL, producer_id: 1, ..batch(i32::MAX, 4) }.at(20);
-    let only_marker = Batch { producer_id: 2, ..marker(7) }.at(24);
+    let open = Batch {
+        attributes: TRANSACTIONAL,
+        producer_id: 1,
+        ..batch(i32::MAX, 4)
+    }
+    .at(20);
+    let only_marker = Batch {
+        producer_id: 2,
+        ..marker(7)
+    }
+    .at(24);
     let before = state(&[batch(0, 3), batch(3, 5).at(3), open, only_marker]);
     let entries = before.to_snapshot();
-    assert_eq!(entries.iter().map(|entry| entry.producer_id).collect::<Vec<_>>(), [1, 2, PRODUCER]);
-    assert_eq!((entries[0].last_sequence, entries[0].current_txn_first_offset), (2, 20));
-    assert_eq!((entries[1].last_sequence, entries[1].last_offset, entries[1].producer_epoch), (-1, -1, 7));
-    assert_eq!((entries[2].last_offset, entries[2].offset_delta, entries[2].timestamp), (7, 4, 1_000));
+    assert_eq!(
+        entries
+            .iter()
+            .map(|entry| entry.producer_id)
+            .collect::<Vec<_>>(),
+        [1, 2, PRODUCER]
+    );
+    assert_eq!(
+        (
+            entries[0].last_sequence,
+            entries[0].current_txn_first_offset
+        ),
+        (2, 20)
+    );
+    assert_eq!(
+        (
+            entries[1].last_sequence,
+            entries[1].last_offset,
+            entries[1].producer_epoch
+        ),
+        (-1, -1, 7)
+    );
+    assert_eq!(
+        (
+            entries[2].last_offset,
+            entries[2].offset_delta,
+            entries[2].timestamp
+        ),
+        (7, 4, 1_000)
+    );
 
     let after = ProducerState::from_snapshot(&entries);
     assert_eq!(after.to_snapshot(), entries);
@@ -215,7 +305,14 @@ fn a_snapshot_keeps_the_last_batch_of_each_producer() {
     assert_duplicate(&after, open, (20, 23));
     assert_out_of_order(&after, batch(0, 3), 8);
     assert_appends(&after, batch(8, 1));
-    assert_appends(&after, Batch { producer_id: 2, epoch: 7, ..batch(0, 1) });
+    assert_appends(
+        &after,
+        Batch {
+            producer_id: 2,
+            epoch: 7,
+            ..batch(0, 1)
+        },
+    );
 }
 
 #[test]
@@ -232,15 +329,35 @@ fn nonsense_in_a_snapshot_stands_for_none() {
     };
     let hostile = [
         entry,
-        ProducerEntry { last_sequence: 5, offset_delta: i32::MAX, ..entry },
-        ProducerEntry { last_sequence: 5, offset_delta: i32::MIN, ..entry },
-        ProducerEntry { last_sequence: 5, last_offset: i64::MIN, ..entry },
-        ProducerEntry { producer_id: -1, ..entry },
+        ProducerEntry {
+            last_sequence: 5,
+            offset_delta: i32::MAX,
+            ..entry
+        },
+        ProducerEntry {
+            last_sequence: 5,
+            offset_delta: i32::MIN,
+            ..entry
+        },
+        ProducerEntry {
+            last_sequence: 5,
+            last_offset: i64::MIN,
+            ..entry
+        },
+        ProducerEntry {
+            producer_id: -1,
+            ..entry
+        },
     ];
     for entry in hostile {
         let mut state = ProducerState::from_snapshot(&[entry]);
         assert_appends(&state, batch(0, 1));
-        assert!(state.to_snapshot().iter().all(|entry| entry.last_offset == -1));
+        assert!(
+            state
+                .to_snapshot()
+                .iter()
+                .all(|entry| entry.last_offset == -1)
+        );
         state.expire(i64::MAX, Duration::MAX);
     }
 }

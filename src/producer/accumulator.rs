@@ -149,7 +149,12 @@ impl Accumulator {
             synced_end: 0,
             retired: false,
         };
-        Self { shared, partition, deadline: AtomicU64::new(NEVER), open: Mutex::new(open) }
+        Self {
+            shared,
+            partition,
+            deadline: AtomicU64::new(NEVER),
+            open: Mutex::new(open),
+        }
     }
 
     pub(super) fn partition(&self) -> &Arc<PartitionState> {
@@ -170,7 +175,9 @@ impl Accumulator {
         }
         let batch_size = self.shared.settings.batch_size;
         let mut size = open.record_size(record, timestamp);
-        if open.receipt.is_some() && open.builder.size() + size > batch_size.min(open.max_message_bytes) {
+        if open.receipt.is_some()
+            && open.builder.size() + size > batch_size.min(open.max_message_bytes)
+        {
             self.append(&mut open, Waiting::Nobody);
         }
         let closed = open.receipt.is_none();
@@ -205,7 +212,11 @@ impl Accumulator {
     /// Appends the open batch if it is the one that `receipt` belongs to.
     pub(super) fn append_for(&self, receipt: &Receipt) {
         let mut open = self.open.lock();
-        if open.receipt.as_deref().is_some_and(|current| std::ptr::eq(current, receipt)) {
+        if open
+            .receipt
+            .as_deref()
+            .is_some_and(|current| std::ptr::eq(current, receipt))
+        {
             self.append(&mut open, Waiting::Somebody);
         }
     }
@@ -229,7 +240,11 @@ impl Accumulator {
     /// Blocks until everything that was appended here, and has to be synced, is on the device.
     pub(super) fn wait_durable(&self) -> Result<()> {
         let end = self.open.lock().synced_end;
-        if end == 0 { Ok(()) } else { self.partition.wait_durable(end) }
+        if end == 0 {
+            Ok(())
+        } else {
+            self.partition.wait_durable(end)
+        }
     }
 
     /// Settles what is open and accepts no more.
@@ -259,15 +274,32 @@ impl Accumulator {
 
     /// Refuses a record that no batch could hold. The builder is empty.
     fn check_size(&self, open: &OpenBatch, record_size: usize) -> Result<()> {
-        let (size, limit) = (HEADER_LEN.saturating_add(record_size), open.max_message_bytes);
+        let (size, limit) = (
+            HEADER_LEN.saturating_add(record_size),
+            open.max_message_bytes,
+        );
         if size <= limit {
             return Ok(());
         }
-        Err(Error::RecordTooLarge { topic: self.partition.id().topic().to_owned(), size, limit })
+        Err(Error::RecordTooLarge {
+            topic: self.partition.id().topic().to_owned(),
+            size,
+            limit,
+        })
     }
 
-    fn encode(self: &Arc<Self>, open: &mut OpenBatch, record: &Record<'_>, timestamp: Timestamp) -> Delivery {
-        let OpenBatch { builder, receipt, receipts, .. } = open;
+    fn encode(
+        self: &Arc<Self>,
+        open: &mut OpenBatch,
+        record: &Record<'_>,
+        timestamp: Timestamp,
+    ) -> Delivery {
+        let OpenBatch {
+            builder,
+            receipt,
+            receipts,
+            ..
+        } = open;
         let receipt = receipt.get_or_insert_with(|| receipts.take(self));
         let index = builder.count();
         builder.push(timestamp, record.key, record.value, &record.headers);
@@ -283,7 +315,9 @@ impl Accumulator {
 
     /// Appends the open batch, if there is one, and settles its receipt.
     fn append(&self, open: &mut OpenBatch, waiting: Waiting) {
-        let Some(receipt) = open.receipt.take() else { return };
+        let Some(receipt) = open.receipt.take() else {
+            return;
+        };
         self.deadline.store(NEVER, Ordering::Release);
         let outcome = self.try_append(open);
         open.builder.clear();
@@ -298,7 +332,10 @@ impl Accumulator {
                 }
             }
             Err(error) => {
-                self.shared.failure.lock().get_or_insert_with(|| error.clone());
+                self.shared
+                    .failure
+                    .lock()
+                    .get_or_insert_with(|| error.clone());
             }
         }
         receipt.set(outcome);
@@ -308,7 +345,11 @@ impl Accumulator {
     fn try_append(&self, open: &mut OpenBatch) -> Result<Settled> {
         let producer_id = self.shared.producer_id()?;
         let stamp = if self.shared.settings.idempotence {
-            ProducerStamp { producer_id, producer_epoch: 0, base_sequence: open.base_sequence }
+            ProducerStamp {
+                producer_id,
+                producer_epoch: 0,
+                base_sequence: open.base_sequence,
+            }
         } else {
             ProducerStamp::NONE
         };
@@ -317,19 +358,25 @@ impl Accumulator {
         let appended = self.partition.append(batch)?;
         open.base_sequence = next_sequence;
         let durability = self.partition.durability(self.shared.settings.durability);
-        Ok(Settled { appended, durability })
+        Ok(Settled {
+            appended,
+            durability,
+        })
     }
 }
 
 impl OpenBatch {
     fn record_size(&self, record: &Record<'_>, timestamp: Timestamp) -> usize {
-        self.builder.record_size(record.key, record.value, &record.headers, timestamp)
+        self.builder
+            .record_size(record.key, record.value, &record.headers, timestamp)
     }
 }
 
 impl fmt::Debug for Accumulator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Accumulator").field("partition", self.partition.id()).finish_non_exhaustive()
+        f.debug_struct("Accumulator")
+            .field("partition", self.partition.id())
+            .finish_non_exhaustive()
     }
 }
 

@@ -63,7 +63,11 @@ impl ProducerBuilder {
             compression: Compression::None,
             idempotence: true,
         };
-        Self { broker, settings, partitioner: Box::new(Murmur2Partitioner::default()) }
+        Self {
+            broker,
+            settings,
+            partitioner: Box::new(Murmur2Partitioner::default()),
+        }
     }
 
     /// What an acknowledgement promises. Default: [`Durability::Written`]. A topic may demand more;
@@ -130,7 +134,11 @@ impl ProducerBuilder {
 impl Settings {
     fn check(&self) -> Result<()> {
         if i32::try_from(self.linger.as_millis()).is_err() {
-            return Err(invalid("linger.ms", self.linger.as_millis(), "at most 2147483647"));
+            return Err(invalid(
+                "linger.ms",
+                self.linger.as_millis(),
+                "at most 2147483647",
+            ));
         }
         if i32::try_from(self.batch_size).is_err() {
             return Err(invalid("batch.size", self.batch_size, "at most 2147483647"));
@@ -143,7 +151,11 @@ impl Settings {
 }
 
 fn invalid(key: &str, value: impl ToString, reason: &str) -> Error {
-    Error::InvalidConfig { key: key.to_owned(), value: value.to_string(), reason: reason.to_owned() }
+    Error::InvalidConfig {
+        key: key.to_owned(),
+        value: value.to_string(),
+        reason: reason.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -165,7 +177,19 @@ mod tests {
             Err(Error::InvalidConfig { key, .. }) => key,
             other => panic!("{other:?}"),
         };
-        assert_eq!(key(Settings { linger: Duration::MAX, ..VALID }), "linger.ms");
-        assert_eq!(key(Settings { batch_size: usize::MAX, ..VALID }), "batch.size");
+        assert_eq!(
+            key(Settings {
+                linger: Duration::MAX,
+                ..VALID
+            }),
+            "linger.ms"
+        );
+        assert_eq!(
+            key(Settings {
+                batch_size: usize::MAX,
+                ..VALID
+            }),
+            "batch.size"
+        );
     }
 }

@@ -51,7 +51,11 @@ pub struct Delivery {
 
 impl Delivery {
     pub(super) fn new(receipt: Arc<Receipt>, index: u32, timestamp: Timestamp) -> Self {
-        Self { receipt, index, timestamp }
+        Self {
+            receipt,
+            index,
+            timestamp,
+        }
     }
 
     /// Blocks until the record is acknowledged as the producer's durability and the topic's demand.
@@ -76,9 +80,9 @@ impl Delivery {
         match self.receipt.outcome.get() {
             None => false,
             Some(Err(_)) => true,
-            Some(Ok(settled)) => {
-                settled.synced_end().is_none_or(|end| self.receipt.partition.durable_end() >= end)
-            }
+            Some(Ok(settled)) => settled
+                .synced_end()
+                .is_none_or(|end| self.receipt.partition.durable_end() >= end),
         }
     }
 
@@ -160,7 +164,10 @@ impl Receipt {
             accumulator.append_for(self);
         }
         // The last producer handle settles all batches before the accumulators go.
-        self.outcome.get().cloned().unwrap_or(Err(Error::Closed("producer")))
+        self.outcome
+            .get()
+            .cloned()
+            .unwrap_or(Err(Error::Closed("producer")))
     }
 }
 
@@ -180,7 +187,9 @@ impl ReceiptPool {
     /// A receipt for a new batch: one that nobody holds any more, or a new one.
     pub(super) fn take(&mut self, accumulator: &Arc<Accumulator>) -> Arc<Receipt> {
         for _ in 0..LOOKS.min(self.spent.len()) {
-            let Some(mut receipt) = self.spent.pop_front() else { break };
+            let Some(mut receipt) = self.spent.pop_front() else {
+                break;
+            };
             if let Some(free) = Arc::get_mut(&mut receipt) {
                 free.outcome.take();
                 return receipt;

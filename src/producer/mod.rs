@@ -74,7 +74,11 @@ pub struct Producer {
 }
 
 impl Producer {
-    fn new(broker: Arc<BrokerState>, settings: Settings, partitioner: Box<dyn Partitioner>) -> Self {
+    fn new(
+        broker: Arc<BrokerState>,
+        settings: Settings,
+        partitioner: Box<dyn Partitioner>,
+    ) -> Self {
         let core = Arc::new(Core {
             shared: Arc::new(Shared::new(broker, settings)),
             partitioner,
@@ -84,7 +88,10 @@ impl Producer {
         });
         let weak: Weak<dyn Lingering> = Arc::downgrade(&core) as Weak<dyn Lingering>;
         core.shared.broker.register_lingering(weak);
-        Self { _flush_at_last: Arc::new(FlushAtLast(Arc::clone(&core))), core }
+        Self {
+            _flush_at_last: Arc::new(FlushAtLast(Arc::clone(&core))),
+            core,
+        }
     }
 
     /// Puts a copy of the record into the open batch of its partition, and writes the batch if it is
@@ -137,7 +144,11 @@ impl Producer {
 
 impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Core { shared, partitioner, .. } = &*self.core;
+        let Core {
+            shared,
+            partitioner,
+            ..
+        } = &*self.core;
         f.debug_struct("Producer")
             .field("settings", &shared.settings)
             .field("partitioner", partitioner)
@@ -189,13 +200,17 @@ impl Core {
         let count = route.count();
         let preferred = match record.partition {
             Some(partition) => Some(partition),
-            None => self.partitioner.partition(record.topic, record.key, record.value, count),
+            None => self
+                .partitioner
+                .partition(record.topic, record.key, record.value, count),
         };
         if let Some(partition) = preferred {
             return route.accumulator(partition)?.push(record, timestamp, None);
         }
         let partition = route.sticky.current();
-        let pushed = route.accumulator(partition)?.push(record, timestamp, Some(&route.sticky))?;
+        let pushed = route
+            .accumulator(partition)?
+            .push(record, timestamp, Some(&route.sticky))?;
         if matches!(pushed, Pushed::PartitionFilled) {
             route.sticky.switch(partition, count, self.random()?);
         }
@@ -221,7 +236,14 @@ impl Core {
         let _renewing = self.renewing.lock();
         let version = self.shared.broker.topics_version();
         let wanted = self.shared.broker.topic(wanted)?;
-        let renewed = self.routes.load().renewed(version, &wanted, &Renewal { shared: &self.shared, random });
+        let renewed = self.routes.load().renewed(
+            version,
+            &wanted,
+            &Renewal {
+                shared: &self.shared,
+                random,
+            },
+        );
         self.routes.store(Arc::new(renewed));
         Ok(())
     }
@@ -234,14 +256,20 @@ impl Core {
         }
         let id = self.shared.producer_id()?;
         let seed = id.wrapping_add(1) ^ self.shared.broker.clock().wall().rotate_left(32);
-        Ok(self.random.get_or_init(|| Random::new(seed.cast_unsigned())))
+        Ok(self
+            .random
+            .get_or_init(|| Random::new(seed.cast_unsigned())))
     }
 
     fn flush(&self) -> Result<()> {
         let routes = self.routes.load_full();
-        routes.accumulators().for_each(|accumulator| accumulator.append_now());
+        routes
+            .accumulators()
+            .for_each(|accumulator| accumulator.append_now());
         // Everybody is waited for, also after a failure: all sends so far are settled in the end.
-        let durable = routes.accumulators().map(|accumulator| accumulator.wait_durable());
+        let durable = routes
+            .accumulators()
+            .map(|accumulator| accumulator.wait_durable());
         let durable = durable.fold(Ok(()), Result::and);
         self.shared.take_failure().map_or(durable, Err)
     }
@@ -253,10 +281,15 @@ impl Lingering for Core {
         self.shared.unschedule();
         let routes = self.routes.load_full();
         if all {
-            routes.accumulators().for_each(|accumulator| accumulator.append_now());
+            routes
+                .accumulators()
+                .for_each(|accumulator| accumulator.append_now());
             return None;
         }
-        let next = routes.accumulators().filter_map(|accumulator| accumulator.append_due(now)).min();
+        let next = routes
+            .accumulators()
+            .filter_map(|accumulator| accumulator.append_due(now))
+            .min();
         if next.is_some() {
             self.shared.scheduled();
         }
@@ -266,7 +299,9 @@ impl Lingering for Core {
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core").field("settings", &self.shared.settings).finish_non_exhaustive()
+        f.debug_struct("Core")
+            .field("settings", &self.shared.settings)
+            .finish_non_exhaustive()
     }
 }
 

@@ -39,7 +39,13 @@ pub trait Partitioner: Debug + Send + Sync + 'static {
     /// from 0. A number outside makes the send fail with
     /// [`Error::UnknownPartition`](crate::Error::UnknownPartition). `None` leaves the choice to the
     /// producer, which fills one partition's batch after the other.
-    fn partition(&self, topic: &str, key: Option<&[u8]>, value: Option<&[u8]>, count: u32) -> Option<u32>;
+    fn partition(
+        &self,
+        topic: &str,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        count: u32,
+    ) -> Option<u32>;
 }
 
 /// Kafka's default: equal keys go to equal partitions, the same as with Kafka's own client; records
@@ -71,10 +77,17 @@ impl Murmur2Partitioner {
 }
 
 impl Partitioner for Murmur2Partitioner {
-    fn partition(&self, _topic: &str, key: Option<&[u8]>, _value: Option<&[u8]>, count: u32) -> Option<u32> {
+    fn partition(
+        &self,
+        _topic: &str,
+        key: Option<&[u8]>,
+        _value: Option<&[u8]>,
+        count: u32,
+    ) -> Option<u32> {
         // The positive part by mask, not by absolute value: as Kafka has it.
         let positive = |key| murmur2(key) & 0x7fff_ffff;
-        key.filter(|_| !self.ignore_keys).and_then(|key| positive(key).checked_rem(count))
+        key.filter(|_| !self.ignore_keys)
+            .and_then(|key| positive(key).checked_rem(count))
     }
 }
 
@@ -97,7 +110,13 @@ pub struct RoundRobinPartitioner {
 }
 
 impl Partitioner for RoundRobinPartitioner {
-    fn partition(&self, topic: &str, _key: Option<&[u8]>, _value: Option<&[u8]>, count: u32) -> Option<u32> {
+    fn partition(
+        &self,
+        topic: &str,
+        _key: Option<&[u8]>,
+        _value: Option<&[u8]>,
+        count: u32,
+    ) -> Option<u32> {
         let mut turns = self.turns.lock();
         let turn = match turns.get_mut(topic) {
             Some(turn) => {
@@ -109,7 +128,6 @@ impl Partitioner for RoundRobinPartitioner {
         turn.checked_rem(count)
     }
 }
-
 
 /// `MurmurHash2`, 32 bit, with the seed of Kafka's clients.
 pub(super) fn murmur2(bytes: &[u8]) -> u32 {
@@ -149,7 +167,10 @@ pub(super) struct StickyPartition {
 
 impl StickyPartition {
     pub(super) fn new(partition: u32) -> Self {
-        Self { current: AtomicU32::new(partition), bytes: AtomicUsize::new(0) }
+        Self {
+            current: AtomicU32::new(partition),
+            bytes: AtomicUsize::new(0),
+        }
     }
 
     pub(super) fn current(&self) -> u32 {
@@ -158,7 +179,10 @@ impl StickyPartition {
 
     /// Counts a record of `size` bytes that went to the current partition.
     pub(super) fn count(&self, size: usize) {
-        self.bytes.store(self.bytes.load(Ordering::Relaxed).saturating_add(size), Ordering::Relaxed);
+        self.bytes.store(
+            self.bytes.load(Ordering::Relaxed).saturating_add(size),
+            Ordering::Relaxed,
+        );
     }
 
     /// True if another partition is due, and this is the moment for it.
@@ -169,7 +193,11 @@ impl StickyPartition {
     /// the size is enough. Both rules are Kafka's.
     pub(super) fn is_due(&self, next: usize, batch_size: usize, batch_closed: bool) -> bool {
         let bytes = self.bytes.load(Ordering::Relaxed);
-        let limit = if batch_closed { batch_size } else { batch_size.saturating_mul(2) };
+        let limit = if batch_closed {
+            batch_size
+        } else {
+            batch_size.saturating_mul(2)
+        };
         bytes > 0 && bytes.saturating_add(next) > limit
     }
 
@@ -180,7 +208,11 @@ impl StickyPartition {
         let step = 1 + random.below(others);
         let (from_, step, count) = (u64::from(from), u64::from(step), u64::from(count.max(1)));
         let next = u32::try_from((from_ + step) % count).unwrap_or(0);
-        if self.current.compare_exchange(from, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if self
+            .current
+            .compare_exchange(from, next, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+        {
             self.bytes.store(0, Ordering::Relaxed);
         }
     }
@@ -198,7 +230,9 @@ impl Random {
         let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        Self { state: AtomicU64::new((mixed ^ (mixed >> 31)).max(1)) }
+        Self {
+            state: AtomicU64::new((mixed ^ (mixed >> 31)).max(1)),
+        }
     }
 
     /// A number below `bound`; 0 if that is 0. Threads that race may draw the same number.
@@ -250,13 +284,25 @@ mod tests {
         assert_eq!(vectors.len(), 31);
         for vector in vectors {
             let key = base64(vector["key_base64"].as_str().unwrap());
-            assert_eq!(u64::from(murmur2(&key)), vector["murmur2_u32"].as_u64().unwrap(), "{key:?}");
+            assert_eq!(
+                u64::from(murmur2(&key)),
+                vector["murmur2_u32"].as_u64().unwrap(),
+                "{key:?}"
+            );
             let partitions = vector["partition"].as_object().unwrap();
             assert_eq!(partitions.len(), 12);
             for (count, expected) in partitions {
-                let chosen =
-                    Murmur2Partitioner::default().partition("t", Some(&key), None, count.parse().unwrap());
-                assert_eq!(chosen.map(u64::from), expected.as_u64(), "{key:?} of {count}");
+                let chosen = Murmur2Partitioner::default().partition(
+                    "t",
+                    Some(&key),
+                    None,
+                    count.parse().unwrap(),
+                );
+                assert_eq!(
+                    chosen.map(u64::from),
+                    expected.as_u64(),
+                    "{key:?} of {count}"
+                );
             }
         }
     }
@@ -266,7 +312,12 @@ mod tests {
         let partitioner = Murmur2Partitioner::default();
         assert_eq!(partitioner.partition("t", None, None, 3), None);
         assert_eq!(partitioner.partition("t", Some(b""), None, 3), Some(0));
-        assert_eq!(partitioner.ignore_keys(true).partition("t", Some(b""), None, 3), None);
+        assert_eq!(
+            partitioner
+                .ignore_keys(true)
+                .partition("t", Some(b""), None, 3),
+            None
+        );
     }
 
     #[test]
@@ -286,12 +337,21 @@ mod tests {
         let sticky = StickyPartition::new(2);
         sticky.count(60);
         assert!(!sticky.is_due(40, 100, true));
-        assert!(sticky.is_due(41, 100, true), "the next record opens a new batch");
-        assert!(!sticky.is_due(140, 100, false), "a small batch would be left behind");
+        assert!(
+            sticky.is_due(41, 100, true),
+            "the next record opens a new batch"
+        );
+        assert!(
+            !sticky.is_due(140, 100, false),
+            "a small batch would be left behind"
+        );
         assert!(sticky.is_due(141, 100, false), "twice the size is enough");
         sticky.switch(2, 3, &Random::new(1));
         assert_ne!(sticky.current(), 2);
-        assert!(!sticky.is_due(1_000, 100, true), "a fresh choice takes one record at least");
+        assert!(
+            !sticky.is_due(1_000, 100, true),
+            "a fresh choice takes one record at least"
+        );
     }
 
     #[test]
@@ -313,7 +373,10 @@ mod tests {
             assert_ne!(sticky.current(), from);
             visits[usize::try_from(sticky.current()).unwrap()] += 1;
         }
-        assert!(visits.iter().all(|visits| (800..1_200).contains(visits)), "{visits:?}");
+        assert!(
+            visits.iter().all(|visits| (800..1_200).contains(visits)),
+            "{visits:?}"
+        );
         let single = StickyPartition::new(0);
         single.switch(0, 1, &random);
         assert_eq!(single.current(), 0);

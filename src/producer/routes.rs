@@ -42,7 +42,12 @@ impl Routes {
 
     /// The same topics as they are now, and `wanted`. Read `version` before calling, so that a change
     /// meanwhile is seen next time.
-    pub(super) fn renewed(&self, version: u64, wanted: &Arc<TopicState>, with: &Renewal<'_>) -> Self {
+    pub(super) fn renewed(
+        &self,
+        version: u64,
+        wanted: &Arc<TopicState>,
+        with: &Renewal<'_>,
+    ) -> Self {
         let mut by_topic = self.by_topic.clone();
         if version != self.version {
             by_topic.retain(|name, route| match with.shared.broker.topic(name) {
@@ -53,12 +58,17 @@ impl Routes {
                     true
                 }
                 _ => {
-                    route.accumulators.iter().for_each(|accumulator| accumulator.retire());
+                    route
+                        .accumulators
+                        .iter()
+                        .for_each(|accumulator| accumulator.retire());
                     false
                 }
             });
         }
-        by_topic.entry(Arc::clone(&wanted.name)).or_insert_with(|| Arc::new(Route::new(wanted, &[], with)));
+        by_topic
+            .entry(Arc::clone(&wanted.name))
+            .or_insert_with(|| Arc::new(Route::new(wanted, &[], with)));
         Self { version, by_topic }
     }
 }
@@ -74,11 +84,20 @@ impl Route {
     fn new(topic: &Arc<TopicState>, known: &[Arc<Accumulator>], with: &Renewal<'_>) -> Self {
         let partitions = topic.partitions.load();
         let new = partitions.iter().skip(known.len());
-        let new = new.map(|partition| Arc::new(Accumulator::new(Arc::clone(with.shared), Arc::clone(partition))));
+        let new = new.map(|partition| {
+            Arc::new(Accumulator::new(
+                Arc::clone(with.shared),
+                Arc::clone(partition),
+            ))
+        });
         let accumulators: Vec<_> = known.iter().cloned().chain(new).collect();
         let count = u32::try_from(accumulators.len()).unwrap_or(u32::MAX);
         let sticky = StickyPartition::new(with.random.below(count));
-        Self { topic: Arc::clone(topic), accumulators, sticky }
+        Self {
+            topic: Arc::clone(topic),
+            accumulators,
+            sticky,
+        }
     }
 
     /// The route with the partitions that were added since; `None` if there are none.
@@ -94,11 +113,13 @@ impl Route {
 
     pub(super) fn accumulator(&self, partition: u32) -> Result<&Arc<Accumulator>> {
         let index = usize::try_from(partition).unwrap_or(usize::MAX);
-        self.accumulators.get(index).ok_or_else(|| Error::UnknownPartition {
-            topic: self.topic.name.as_ref().to_owned(),
-            partition,
-            count: self.count(),
-        })
+        self.accumulators
+            .get(index)
+            .ok_or_else(|| Error::UnknownPartition {
+                topic: self.topic.name.as_ref().to_owned(),
+                partition,
+                count: self.count(),
+            })
     }
 }
 

@@ -24,7 +24,10 @@ fn vectors() -> PathBuf {
 fn mapped(bytes: &[u8]) -> MappedBytes {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("0.log");
-    let file = AppendFile::new(path.clone(), RealDisk.open(&path, OpenMode::Create).unwrap());
+    let file = AppendFile::new(
+        path.clone(),
+        RealDisk.open(&path, OpenMode::Create).unwrap(),
+    );
     file.write(bytes, 0).unwrap();
     let end = u64::try_from(bytes.len()).unwrap();
     file.publish(end);
@@ -37,7 +40,13 @@ fn partition() -> TopicPartition {
 
 fn run_of(batch: &[u8]) -> Result<RecordRun> {
     let header = BatchHeader::parse(batch).unwrap();
-    RecordRun::new(&partition(), FetchedBatch { header, bytes: mapped(batch) })
+    RecordRun::new(
+        &partition(),
+        FetchedBatch {
+            header,
+            bytes: mapped(batch),
+        },
+    )
 }
 
 /// The batches of a vector and what they should hold.
@@ -45,18 +54,26 @@ fn load(name: &str) -> Vec<(Vec<u8>, Value)> {
     let bytes = fs::read(vectors().join(format!("{name}.bin"))).unwrap();
     let json = fs::read_to_string(vectors().join(format!("{name}.json"))).unwrap();
     let described: Value = serde_json::from_str(&json).unwrap();
-    let batches = described["batches"].as_array().unwrap().iter().map(|batch| {
-        let position = usize::try_from(batch["position"].as_u64().unwrap()).unwrap();
-        let size = usize::try_from(batch["size_in_bytes"].as_u64().unwrap()).unwrap();
-        (bytes[position..position + size].to_vec(), batch.clone())
-    });
+    let batches = described["batches"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|batch| {
+            let position = usize::try_from(batch["position"].as_u64().unwrap()).unwrap();
+            let size = usize::try_from(batch["size_in_bytes"].as_u64().unwrap()).unwrap();
+            (bytes[position..position + size].to_vec(), batch.clone())
+        });
     batches.collect()
 }
 
 fn all_names() -> Vec<String> {
-    let names = fs::read_dir(vectors()).unwrap().map(|entry| entry.unwrap().path());
+    let names = fs::read_dir(vectors())
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let batches = names.filter(|path| path.extension().is_some_and(|extension| extension == "bin"));
-    batches.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+    batches
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect()
 }
 
 fn base64(text: &str) -> Vec<u8> {
@@ -67,10 +84,18 @@ fn base64(text: &str) -> Vec<u8> {
         b'+' => 62,
         _ => 63,
     };
-    let digits: Vec<u8> = text.bytes().filter(|&byte| byte != b'=').map(sextet).collect();
-    let bits = digits.iter().flat_map(|digit| (0..6).rev().map(move |bit| digit >> bit & 1));
+    let digits: Vec<u8> = text
+        .bytes()
+        .filter(|&byte| byte != b'=')
+        .map(sextet)
+        .collect();
+    let bits = digits
+        .iter()
+        .flat_map(|digit| (0..6).rev().map(move |bit| digit >> bit & 1));
     let bits: Vec<u8> = bits.collect();
-    bits.chunks_exact(8).map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | bit)).collect()
+    bits.chunks_exact(8)
+        .map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | bit))
+        .collect()
 }
 
 fn bytes_of(value: &Value) -> Option<Vec<u8>> {
@@ -94,12 +119,32 @@ fn every_vector_shows_the_records_it_describes() {
             let expected = described["records"].as_array().unwrap();
             assert_eq!(run.len(), expected.len(), "{name}");
             assert_eq!(run.iter().count(), expected.len(), "{name}");
-            assert_eq!(run.end_offset(), described["last_offset"].as_u64().unwrap() + 1, "{name}");
+            assert_eq!(
+                run.end_offset(),
+                described["last_offset"].as_u64().unwrap() + 1,
+                "{name}"
+            );
             for (record, expected) in run.iter().zip(expected) {
-                assert_eq!(record.offset(), expected["offset"].as_u64().unwrap(), "{name}");
-                assert_eq!(record.timestamp(), expected["timestamp"].as_i64().unwrap(), "{name}");
-                assert_eq!(record.key(), bytes_of(&expected["key"]).as_deref(), "{name}");
-                assert_eq!(record.value(), bytes_of(&expected["value"]).as_deref(), "{name}");
+                assert_eq!(
+                    record.offset(),
+                    expected["offset"].as_u64().unwrap(),
+                    "{name}"
+                );
+                assert_eq!(
+                    record.timestamp(),
+                    expected["timestamp"].as_i64().unwrap(),
+                    "{name}"
+                );
+                assert_eq!(
+                    record.key(),
+                    bytes_of(&expected["key"]).as_deref(),
+                    "{name}"
+                );
+                assert_eq!(
+                    record.value(),
+                    bytes_of(&expected["value"]).as_deref(),
+                    "{name}"
+                );
                 let headers: Vec<_> = record
                     .headers()
                     .map(|header| (header.key().to_owned(), header.value().map(<[u8]>::to_vec)))
@@ -151,7 +196,14 @@ fn splitting_a_run_loses_and_repeats_nothing() {
 fn records_below_the_wanted_offset_are_dropped() {
     let (bytes, _) = load("compacted").remove(0);
     // Offsets 400, 403 and 407 are left of 400 to 409.
-    for (wanted, first) in [(0, 400), (400, 400), (401, 403), (403, 403), (407, 407), (408, 410)] {
+    for (wanted, first) in [
+        (0, 400),
+        (400, 400),
+        (401, 403),
+        (403, 403),
+        (407, 407),
+        (408, 410),
+    ] {
         let mut run = run_of(&bytes).unwrap();
         run.skip_below(wanted);
         assert_eq!(run.next_offset(), first, "from {wanted}");
@@ -195,16 +247,35 @@ fn a_batch_that_lies_about_its_records_is_corrupt_and_not_half_shown() {
 fn records_know_their_number_and_their_partitions() {
     let mut records = Records::with_capacity(3);
     let others = TopicPartition::new("others", 7);
-    for (id, name) in [(&partition(), "gzip"), (&partition(), "headers"), (&others, "snappy")] {
+    for (id, name) in [
+        (&partition(), "gzip"),
+        (&partition(), "headers"),
+        (&others, "snappy"),
+    ] {
         let (bytes, _) = load(name).remove(0);
         let header = *BatchView::parse(&bytes).unwrap().header();
-        records.push(RecordRun::new(id, FetchedBatch { header, bytes: mapped(&bytes) }).unwrap());
+        records.push(
+            RecordRun::new(
+                id,
+                FetchedBatch {
+                    header,
+                    bytes: mapped(&bytes),
+                },
+            )
+            .unwrap(),
+        );
     }
     assert_eq!(records.len(), records.iter().count());
     assert_eq!(records.iter().len(), records.len());
-    assert_eq!(records.partitions().collect::<Vec<_>>(), [&partition(), &others]);
+    assert_eq!(
+        records.partitions().collect::<Vec<_>>(),
+        [&partition(), &others]
+    );
     let of_others = records.records_of(&others).count();
-    assert_eq!(of_others + records.records_of(&partition()).count(), records.len());
+    assert_eq!(
+        of_others + records.records_of(&partition()).count(),
+        records.len()
+    );
     assert_eq!(of_others, 40);
 }
 
@@ -217,6 +288,8 @@ fn records_are_shared_between_threads() {
     records.push(run_of(&bytes).unwrap());
     let records = Arc::new(records);
     let other = Arc::clone(&records);
-    let count = std::thread::spawn(move || other.iter().count()).join().unwrap();
+    let count = std::thread::spawn(move || other.iter().count())
+        .join()
+        .unwrap();
     assert_eq!(count, records.len());
 }
