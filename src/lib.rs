@@ -24,7 +24,6 @@ pub use consumer::{
     Consumer, ConsumerBuilder, ConsumerRecord, Header, RecordHeaders, Records, RecordsIter,
     WakeupHandle,
 };
-pub use clock::{Clock, ManualClock, SystemClock};
 pub use disk::sim;
 pub use error::{Error, Result, SharedIoError};
 pub use format::{Compression, TimestampType};
