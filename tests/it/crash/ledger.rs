@@ -32,6 +32,8 @@ pub struct Batch {
     pub synced: usize,
     /// From here on it is known to have failed.
     pub void: usize,
+    /// It was appended as it is; a producer's records are gathered in batches of its choice.
+    pub whole: bool,
 }
 
 impl Batch {
@@ -47,6 +49,13 @@ pub struct Set<T> {
     pub acked: usize,
     pub synced: usize,
     pub value: T,
+}
+
+impl<T> Set<T> {
+    /// A value that was there, safe, before anything began.
+    pub fn always(value: T) -> Self {
+        Self { began: 0, acked: 0, synced: 0, value }
+    }
 }
 
 #[derive(Debug, Clone)]

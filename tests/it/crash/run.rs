@@ -1,6 +1,7 @@
 //! One run of a workload on a recording disk: does things to a broker and keeps the ledger.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use streamlog::sim::{CrashKind, CrashPlan, SimDisk};
@@ -30,6 +31,7 @@ pub struct Run {
 
 impl Run {
     pub fn new(disk: SimDisk, durability: Durability) -> Self {
+        disk.write(Path::new(DIR).join("README"), "not a file of the log").expect("a directory");
         let mut run = Self {
             disk,
             clock: ManualClock::new(START),
@@ -170,7 +172,7 @@ impl Run {
             self.timed(|_| handle.append(&batch))
         };
         self.stamp(topic, &mut records);
-        let mut batch = Batch { base, records, began, acked: NEVER, synced: NEVER, void: NEVER };
+        let mut batch = Batch { base, records, began, acked: NEVER, synced: NEVER, void: NEVER, whole: true };
         let appended = result.is_ok();
         match result {
             Ok(offset) => {
@@ -211,22 +213,21 @@ impl Run {
             self.timed(|_| producer.send(borrowed))
         };
         let delivery = delivery.expect("the record is sent");
-        let batch = Batch { base, records: vec![record], began, acked: NEVER, synced: NEVER, void: NEVER };
+        let batch = Batch { base, records: vec![record], began, acked: NEVER, synced: NEVER, void: NEVER, whole: false };
         self.ledger.partition(topic, partition).batches.push(batch);
         self.deliveries.push((topic.to_owned(), partition, base, delivery));
-        self.settle(producer, false);
     }
 
     /// Flushes the producer; all that was sent is acknowledged.
     pub fn flush_producer(&mut self, producer: &Producer, synced: bool) {
         let (_, result, _) = self.timed(|_| producer.flush());
         result.expect("the producer is flushed");
-        self.settle(producer, synced);
+        self.settle(synced);
         assert!(self.deliveries.is_empty(), "a flush leaves nothing unacknowledged");
     }
 
     /// Looks which records are acknowledged by now.
-    pub fn settle(&mut self, _: &Producer, synced: bool) {
+    pub fn settle(&mut self, synced: bool) {
         let now = self.disk.operation_count();
         for (topic, partition, offset, delivery) in std::mem::take(&mut self.deliveries) {
             if !delivery.is_done() {
@@ -349,22 +350,32 @@ impl Run {
             for (partition, handle) in topic.partitions.iter_mut().zip(handle.partitions()) {
                 partition.boundaries.insert(handle.high_watermark());
                 let mut reader = handle.reader(Position::Earliest).expect("a reader");
-                while let Some(batch) = reader.next_batch().expect("batches are read") {
+                // A partition that stopped after a failed sync is readable as far as it is durable.
+                while let Ok(Some(batch)) = reader.next_batch() {
                     partition.boundaries.extend(batch.iter().next().map(|record| record.offset()));
                 }
             }
         }
     }
 
-    /// Ends the workload. The broker is left open.
-    pub fn finish(&mut self) {
-        self.learn_boundaries();
+    /// Lets time pass, and does nothing.
+    pub fn pass(&mut self, time: Duration) {
+        self.clock.advance(time);
     }
 
-    /// True if the failure of an append says that nobody knows whether it happened.
-    pub fn fails_indefinitely(&mut self, topic: &str, partition: u32) -> bool {
-        let handle = self.partition(topic, partition);
-        matches!(handle.append(&[Record::value_only("refused")]), Err(Error::StorageFailed { .. }))
+    /// The partition refuses appends, since nobody knows what is on disk.
+    pub fn expect_stopped(&self, topic: &str, partition: u32) {
+        let refused = self.partition(topic, partition).append(&[Record::value_only("refused")]);
+        assert!(matches!(refused, Err(Error::StorageFailed { .. })), "{refused:?}");
+    }
+
+    /// A topic that was made again has nothing of the one before.
+    pub fn expect_no_commit(&mut self, group: &str, topic: &str, partition: u32) {
+        let consumer = self.broker().consumer().group(group).build().expect("a consumer");
+        let committed = consumer.committed(&TopicPartition::new(topic, partition)).expect("a look-up");
+        assert_eq!(committed, None, "inherited from a topic that was deleted");
+        let id = self.broker().topic(topic).expect("the topic is there").id();
+        self.ledger.commits.insert((group.to_owned(), id, partition), Vec::new());
     }
 }
 
