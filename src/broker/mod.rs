@@ -223,16 +223,8 @@ pub(crate) struct BrokerState {
 }
 
 impl BrokerState {
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
-
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
-    }
-
-    pub(crate) fn housekeeping(&self) -> &Housekeeping {
-        &self.housekeeping
     }
 
     /// What acknowledgements promise where nobody says otherwise: for the offsets of groups.
@@ -274,6 +266,11 @@ impl BrokerState {
     /// Registers work for the housekeeping thread.
     pub(crate) fn register_lingering(&self, lingering: Weak<dyn Lingering>) {
         self.housekeeping.register_lingering(lingering);
+    }
+
+    /// Takes a producer out again; nobody but its handles holds it afterwards.
+    pub(crate) fn unregister_lingering(&self, lingering: &Weak<dyn Lingering>) {
+        self.housekeeping.unregister_lingering(lingering);
     }
 
     /// Tells the housekeeping thread that something falls due at `deadline` (monotonic time of the

@@ -169,6 +169,8 @@ impl Drop for FlushAtLast {
     fn drop(&mut self) {
         // The best that can be done here; `close` is for those who want to know.
         let _ = self.0.flush();
+        let weak: Weak<dyn Lingering> = Arc::downgrade(&self.0) as Weak<dyn Lingering>;
+        self.0.shared.broker.unregister_lingering(&weak);
     }
 }
 
