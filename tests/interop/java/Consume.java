@@ -50,13 +50,14 @@ public final class Consume {
         Properties config = new Properties();
         config.put("bootstrap.servers", bootstrap);
         config.put("acks", "all");
+        byte[] key = "appended".getBytes(StandardCharsets.UTF_8);    // compacted topics insist on one
         byte[] value = "appended by the broker".getBytes(StandardCharsets.UTF_8);
         try (var producer = new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer())) {
             for (TopicPartition tp : partitions) {
-                var record = new ProducerRecord<byte[], byte[]>(tp.topic(), tp.partition(), 1_750_000_000_000L, null, value);
+                var record = new ProducerRecord<byte[], byte[]>(tp.topic(), tp.partition(), 1_750_000_000_000L, key, value);
                 RecordMetadata at = producer.send(record).get();
                 Json.print(out, Json.record(at.topic(), at.partition(), at.offset(), at.timestamp(),
-                    null, value, record.headers()));
+                    key, value, record.headers()));
             }
         }
     }

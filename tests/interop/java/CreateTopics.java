@@ -16,7 +16,8 @@ public final class CreateTopics {
             String name = arg.substring(0, colon);
             // No retention: the records have old timestamps, and must still be there when they are compared.
             // The coordinators' topics are compacted, as when the broker makes them itself.
-            Map<String, String> config = name.startsWith("__") ? Map.of("cleanup.policy", "compact") : Map.of("retention.ms", "-1");
+            boolean compacted = name.startsWith("__") || name.endsWith("-compacted");
+            Map<String, String> config = compacted ? Map.of("cleanup.policy", "compact") : Map.of("retention.ms", "-1");
             topics.add(new NewTopic(name, Integer.parseInt(arg.substring(colon + 1)), (short) 1).configs(config));
         }
         try (Admin admin = Admin.create(Map.of("bootstrap.servers", args[0]))) {

@@ -50,6 +50,7 @@ public final class Produce {
             produce.withoutIdempotence();
             produce.logAppendTime();
             produce.transactions();
+            produce.compacted();
             produce.commitOffsets(offsets);
         }
     }
@@ -57,11 +58,14 @@ public final class Produce {
     private void createTopics() throws Exception {
         // The smallest segments Kafka allows, so that there are several; and nothing may expire: the timestamps are old.
         Map<String, String> small = Map.of("segment.bytes", "1048576", "retention.ms", "-1");
+        Map<String, String> compacted = Map.of("segment.bytes", "1048576", "cleanup.policy", "compact",
+            "min.cleanable.dirty.ratio", "0.01");
         Map<String, String> appendTime = Map.of("message.timestamp.type", "LogAppendTime");
         try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrap))) {
             admin.createTopics(List.of(
                 new NewTopic("kafka-codecs", 3, (short) 1).configs(small),
                 new NewTopic("kafka-append-time", 1, (short) 1).configs(appendTime),
+                new NewTopic("kafka-compacted", 1, (short) 1).configs(compacted),
                 new NewTopic("kafka-transactions", 2, (short) 1).configs(small))).all().get();
         }
     }
@@ -91,6 +95,17 @@ public final class Produce {
                 if (i % 100 == 99) {
                     sender.flush();
                 }
+            }
+        }
+    }
+
+    /** Few keys, several segments; every ninth record deletes its key. */
+    private void compacted() throws Exception {
+        try (Sender sender = new Sender("zstd", Map.of("linger.ms", "20"))) {
+            for (int i = 0; i < 10_000; i++) {
+                byte[] key = ("key-" + random.nextInt(i < 5_000 ? 500 : 300)).getBytes(StandardCharsets.UTF_8);
+                byte[] value = i % 9 == 0 ? null : bytes(300);
+                sender.send(new ProducerRecord<>("kafka-compacted", 0, FIRST_TIMESTAMP + i, key, value, headers(i)), false);
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{json, Value};
 use streamlog::{
-    Broker, Compression, Delivery, Position, Record, TimestampType, Timestamp, TopicConfig, TopicPartition,
+    Broker, CleanupPolicy, Compression, Delivery, Position, Record, TimestampType, Timestamp, TopicConfig, TopicPartition,
 };
 
 use crate::lines::{self, Line};
@@ -38,6 +38,7 @@ pub fn generate(dir: &str, records: &str, offsets: &str) -> Result {
     atomic_batches(&broker, &mut shapes, &mut out)?;
     append_time(&broker, &mut shapes, &mut out)?;
     transactions(&broker, &mut shapes, &mut out)?;
+    compacted(&broker, &mut shapes, &mut out)?;
     out.flush()?;
     commit_offsets(&broker, &mut BufWriter::new(File::create(offsets)?))?;
     broker.close()?;
@@ -124,6 +125,29 @@ fn transactions(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::Wr
         if second_aborts { two.abort()? } else { two.commit()? }
     }
     plain.flush()?;
+    write_sent(sent, out)
+}
+
+/// Few keys, several segments; every ninth record deletes its key.
+fn compacted(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::Write) -> Result {
+    let config = TopicConfig::default()
+        .partitions(1)
+        .segment_bytes(1 << 20)
+        .cleanup_policy(CleanupPolicy::Compact)
+        .set("min.cleanable.dirty.ratio", "0.01")?;
+    broker.create_topic("generated-compacted", config)?;
+    let producer = broker.producer().compression(Compression::Zstd).linger(Duration::from_millis(20)).build()?;
+    let mut sent = Vec::new();
+    for i in 0..10_000 {
+        let key = format!("key-{}", shapes.below(if i < 5_000 { 500 } else { 300 })).into_bytes();
+        let value = (i % 9 != 0).then(|| shapes.bytes(300));
+        let timestamp = FIRST_TIMESTAMP + i as Timestamp;
+        let line = Line { key: Some(key), value, headers: shapes.headers(i), timestamp };
+        let delivery = producer.send(record("generated-compacted", &line))?;
+        sent.push(Sent { line, delivery, codec: "zstd", aborted: false });
+    }
+    producer.flush()?;
+    broker.run_housekeeping()?;
     write_sent(sent, out)
 }
 
