@@ -45,6 +45,29 @@ pub fn generate(dir: &str, records: &str, offsets: &str) -> Result {
     Ok(())
 }
 
+/// One record at the end of every partition of a directory that may be Kafka's.
+pub fn append(dir: &str, topics: &[&str]) -> Result {
+    let broker = Broker::open(dir)?;
+    let producer = broker.producer().compression(Compression::Zstd).build()?;
+    let line = Line {
+        key: Some(b"appended".to_vec()), // compacted topics insist on one
+        value: Some(b"appended by streamlog".to_vec()),
+        headers: Vec::new(),
+        timestamp: FIRST_TIMESTAMP,
+    };
+    let mut sent = Vec::new();
+    for topic in topics {
+        for partition in 0..broker.topic(topic)?.partition_count() {
+            let delivery = producer.send(record(topic, &line).partition(partition))?;
+            sent.push(Sent { line: line.clone(), delivery, codec: "zstd", aborted: false });
+        }
+    }
+    producer.flush()?;
+    write_sent(sent, &mut std::io::stdout().lock())?;
+    broker.close()?;
+    Ok(())
+}
+
 fn all_codecs(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::Write) -> Result {
     let config = TopicConfig::default().partitions(3).segment_bytes(1 << 20).retention_ms(None);
     broker.create_topic("generated", config)?;

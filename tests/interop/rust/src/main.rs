@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! streamlog-interop generate <dir> <records.jsonl> <offsets.jsonl>   new topics, and what should be found in them
+//! streamlog-interop append <dir> <topic>...      one record to every partition, and says where it went
 //! streamlog-interop read <dir> <topic>...        every record of the partitions' logs, aborted ones too, to stdout
 //! streamlog-interop consume <dir> <topic>...     every record a read_committed consumer gets, to stdout
 //! streamlog-interop committed <dir> <topic> <group>...    the groups' committed offsets, to stdout
@@ -18,9 +19,10 @@ fn main() -> Result {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["generate", dir, records, offsets] => generate::generate(dir, records, offsets),
+        ["append", dir, topics @ ..] => generate::append(dir, topics),
         ["read", dir, topics @ ..] => read::read(dir, topics),
         ["consume", dir, topics @ ..] => read::consume(dir, topics),
         ["committed", dir, topic, groups @ ..] => read::committed(dir, topic, groups),
-        _ => Err("usage: streamlog-interop generate|read|consume|committed <dir> ...".into()),
+        _ => Err("usage: streamlog-interop generate|append|read|consume|committed <dir> ...".into()),
     }
 }
