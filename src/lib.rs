@@ -18,4 +18,5 @@ pub(crate) mod topic;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, Result, SharedIoError};
+pub use format::{Compression, TimestampType};
 pub use record::{Offset, Position, Record, RecordMetadata, Timestamp, TopicPartition};

@@ -65,8 +65,8 @@ impl AppendFile {
 
     /// Shows readers the bytes below `end`, which have been written.
     pub(crate) fn publish(&self, end: u64) {
-        debug_assert!(end >= self.published(), "the published end never goes back");
-        self.published.store(end, Ordering::Release);
+        // A sync that began before a roll may end after it: the later end stands.
+        self.published.fetch_max(end, Ordering::Release);
     }
 
     /// Cuts the file at `len`, which is at or above the published end.
@@ -124,6 +124,13 @@ pub(crate) struct MappedBytes {
     map: Arc<Map>,
     start: usize,
     end: usize,
+}
+
+impl MappedBytes {
+    /// Keeps the first `len` bytes.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.end = self.end.min(self.start.saturating_add(len));
+    }
 }
 
 impl Deref for MappedBytes {

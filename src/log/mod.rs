@@ -1,1 +1,244 @@
-//! The log of one partition.
+//! The log of one partition: segments in order; append, sync, read, look up.
+//!
+//! ```text
+//!   append ─▶ Writer ─▶ active Segment          (one at a time, under the writer's mutex)
+//!   fetch  ◀─ segment list ◀─ mapped bytes      (no lock: a published end and an immutable list)
+//!   sync   ─▶ file, then the durable end        (one at a time, shared by all who wait)
+//! ```
+//!
+//! Four ends, in order: start ≤ durable end ≤ log end, and the readable end somewhere between the
+//! last two (equal to the durable end on a topic with `durability=synced`). All only rise.
+//!
+//! Elsewhere: who waits and who is woken ([`partition`](crate::partition)), which topics there are
+//! ([`broker`](crate::broker)), what bytes mean ([`format`](crate::format)).
+
+pub(crate) mod durable_ends;
+mod epochs;
+mod fetch;
+mod group_commit;
+mod index;
+pub(crate) mod names;
+mod producer_state;
+pub(crate) mod recovery;
+mod scan;
+mod segment;
+mod tail;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use self::durable_ends::{DurableEnd, DurablePoint};
+use self::epochs::Epochs;
+pub(crate) use self::fetch::{Cursor, FetchedBatch};
+pub(crate) use self::group_commit::GroupCommit;
+use self::segment::Segment;
+use self::writer::Writer;
+pub(crate) use self::writer::AppendContext;
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::record::{Offset, Timestamp, TopicPartition};
+
+/// What an append answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Appended {
+    /// Offset of the batch's first record; record `i` has `base_offset + i`.
+    pub(crate) base_offset: Offset,
+    /// One past the offset of the batch's last record.
+    pub(crate) end_offset: Offset,
+    /// The time of the append, if the topic stamps records with it; else the records keep theirs.
+    pub(crate) log_append_time: Option<Timestamp>,
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub(crate) struct Log {
+    id: TopicPartition,
+    dir: PathBuf,
+    disk: Arc<dyn Disk>,
+    /// In order of their base offsets, the active one last. Replaced as a whole by the writer; readers
+    /// hold the list they loaded.
+    segments: ArcSwap<Vec<Arc<Segment>>>,
+    /// First offset that is readable. Written under the writer's mutex.
+    start: AtomicU64,
+    /// What readers may see ends here. Written after the bytes were published (Release).
+    readable_end: AtomicU64,
+    /// Next offset to be written. Written under the writer's mutex; for looking at without it.
+    end: AtomicU64,
+    /// Readers see only what is durable.
+    read_durable_only: bool,
+    /// Offsets may have gaps: the log was compacted, or was written by someone who may have done so.
+    gaps: bool,
+    /// For readers; the writer's own copy is in `writer`.
+    epochs: ArcSwap<Epochs>,
+    commit: GroupCommit,
+    durable_slot: DurableEnd,
+    /// Set once, when a write or sync failed: nothing is written any more.
+    failure: OnceLock<String>,
+    /// Damage that makes further appends unsafe, found when opening or reading.
+    damage: OnceLock<Error>,
+    /// Lock order: after the coordinator's and the registry's; held during no I/O that readers need.
+    writer: Mutex<Writer>,
+}
+
+impl Log {
+    pub(crate) fn id(&self) -> &TopicPartition {
+        &self.id
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
+    fn segments(&self) -> Arc<Vec<Arc<Segment>>> {
+        self.segments.load_full()
+    }
+
+    pub(crate) fn start_offset(&self) -> Offset {
+        self.start.load(Ordering::Acquire)
+    }
+
+    /// What readers may see ends here. After a failed write or sync that is what is on the device:
+    /// of the rest nobody knows whether it will ever be.
+    pub(crate) fn readable_end(&self) -> Offset {
+        let end = self.readable_end.load(Ordering::Acquire);
+        if self.failure.get().is_some() { end.min(self.durable_end()) } else { end }
+    }
+
+    pub(crate) fn end_offset(&self) -> Offset {
+        self.end.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn durable_end(&self) -> Offset {
+        self.commit.durable_end()
+    }
+
+    pub(crate) fn commit(&self) -> &GroupCommit {
+        &self.commit
+    }
+
+    /// Bytes in the segments' files, up to what readers may see.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.segments.load().iter().map(|segment| segment.file().published()).sum()
+    }
+
+    /// Where records of `epoch` end, for telling a position from a suffix that was lost.
+    pub(crate) fn end_of_epoch(&self, epoch: i32) -> Offset {
+        self.epochs.load().end_of(epoch, self.end_offset())
+    }
+
+    /// Appends one batch, as the builder left it: checks it, sets its offsets and epoch in place,
+    /// writes it. Readers may see it when this returns, unless they see only durable records.
+    ///
+    /// On an error nothing was appended, unless the error is indefinite.
+    pub(crate) fn append(&self, batch: &mut [u8], context: AppendContext<'_>) -> Result<Appended> {
+        let mut writer = self.writer.lock();
+        let appended = writer.append(self, batch, context)?;
+        self.end.store(writer.next_offset, Ordering::Release);
+        if !self.read_durable_only {
+            writer.active.file().publish(writer.position);
+            self.readable_end.store(writer.next_offset, Ordering::Release);
+        }
+        Ok(appended)
+    }
+
+    /// Makes everything appended so far durable; returns up to which offset that is. Run through
+    /// [`GroupCommit::wait`], so that one sync serves all.
+    pub(crate) fn sync(&self) -> Result<Offset> {
+        self.check_failure()?;
+        let (segment, point, names_unsynced) = {
+            let writer = self.writer.lock();
+            (Arc::clone(&writer.active), writer.point(false), writer.names_unsynced)
+        };
+        if point.end_offset <= self.durable_end() {
+            return Ok(self.durable_end());
+        }
+        segment.file().sync().map_err(|error| self.fail(&error))?;
+        if names_unsynced {
+            self.writer.lock().sync_names(self)?;
+        }
+        segment.file().publish(point.position);
+        self.note_durable(point);
+        Ok(point.end_offset)
+    }
+
+    /// Everything up to `point` is on the device, and published in its file.
+    fn note_durable(&self, point: DurablePoint) {
+        self.readable_end.fetch_max(point.end_offset, Ordering::AcqRel);
+        self.commit.advance(point.end_offset);
+        // Not being able to write the bound down costs recovery time, not data.
+        let _ = self.durable_slot.advance(point);
+    }
+
+    fn durable_slot(&self) -> &DurableEnd {
+        &self.durable_slot
+    }
+
+    fn sync_names(&self) -> Result<()> {
+        let parent = self.dir.parent().unwrap_or(Path::new("."));
+        for dir in [self.dir.as_path(), parent] {
+            self.disk.sync_dir(dir).map_err(|error| Error::io("sync directory", dir, error))?;
+        }
+        Ok(())
+    }
+
+    fn add_segment(&self, segment: Arc<Segment>) {
+        let mut segments = Vec::clone(&self.segments.load());
+        segments.push(segment);
+        self.segments.store(Arc::new(segments));
+    }
+
+    fn show_epochs(&self, epochs: &Epochs) {
+        self.epochs.store(Arc::new(epochs.clone()));
+    }
+
+    /// Stops the log after a failed write or sync: what is on disk is unknown now.
+    fn fail(&self, cause: &Error) -> Error {
+        let _ = self.failure.set(cause.to_string());
+        self.commit.wake_all();
+        self.check_failure().err().unwrap_or_else(|| cause.clone())
+    }
+
+    /// `Err(StorageFailed)` if a write or sync failed since the log was opened.
+    pub(crate) fn check_failure(&self) -> Result<()> {
+        match self.failure.get() {
+            None => Ok(()),
+            Some(cause) => Err(Error::StorageFailed { partition: self.id.to_string(), cause: cause.clone() }),
+        }
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        self.check_failure()?;
+        self.damage.get().map_or(Ok(()), |damage| Err(damage.clone()))
+    }
+
+    /// What makes appends be refused, if anything does.
+    pub(crate) fn damage(&self) -> Option<&Error> {
+        self.damage.get()
+    }
+
+    /// Moves the start forward; returns whether it moved. The caller has written the new start down.
+    pub(crate) fn raise_start(&self, start: Offset) -> bool {
+        self.start.fetch_max(start, Ordering::AcqRel) < start
+    }
+
+    /// Syncs, and leaves the files as a clean open wants them. The log must not be used afterwards.
+    pub(crate) fn close(&self) -> Result<()> {
+        self.commit.wait(self.end_offset(), || self.sync())?;
+        self.check_writable()?;
+        self.writer.lock().close(self)
+    }
+
+    /// Gives back what the log holds outside of its directory.
+    pub(crate) fn release(&self) -> Result<()> {
+        self.durable_slot.release()
+    }
+}

@@ -1,0 +1,178 @@
+//! The file `durable-ends`: for each partition, a lower bound of what is on the device.
+//!
+//! A slot is rewritten after each sync of its partition, without a sync of its own: whichever value a
+//! crash leaves was true when it was written, and bounds only rise. That tells recovery which bytes
+//! may be torn and which must be there. Each partition has a pair of slots, written in turn, so that
+//! a torn write leaves the other. Slots name their partition, so nothing depends on their place.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::disk::{Disk, DiskFile, OpenMode, read_full_at, write_all_at};
+use crate::error::{Error, Result};
+use crate::format::durable_end::{PAIR_LEN, SLOT_LEN, Slot, latest};
+use crate::format::metadata::TopicId;
+
+/// The file's name, in the data directory.
+pub(crate) const FILE_NAME: &str = "durable-ends";
+
+/// The open file. Partitions hold a [`DurableEnd`] each.
+#[derive(Debug)]
+pub(crate) struct DurableEnds {
+    path: PathBuf,
+    file: Arc<dyn DiskFile>,
+    places: Mutex<Places>,
+}
+
+#[derive(Debug, Default)]
+struct Places {
+    /// What the file said when it was opened, until a partition claims it.
+    found: HashMap<(TopicId, u32), (usize, Slot, usize)>,
+    /// Pairs that belong to nobody.
+    free: Vec<usize>,
+    /// Pairs in the file.
+    count: usize,
+}
+
+impl DurableEnds {
+    /// Opens the file, or makes it, and reads what it says.
+    pub(crate) fn open(disk: &dyn Disk, root: &Path) -> Result<Self> {
+        let path = root.join(FILE_NAME);
+        let at = |action| { let path = path.clone(); move |error| Error::io(action, &path, error) };
+        let file = disk.open(&path, OpenMode::Create).map_err(at("open"))?;
+        let len = usize::try_from(file.len().map_err(at("look at"))?).unwrap_or(usize::MAX);
+        // The file has a pair for each partition that ever lived at once; a stray giant is cut here.
+        let mut bytes = vec![0; len.min(LARGEST_FILE)];
+        let count = read_full_at(&*file, &mut bytes, 0).map_err(at("read"))?;
+        let mut places = Places { count: count.div_ceil(PAIR_LEN), ..Places::default() };
+        for (pair, bytes) in bytes[..count].chunks(PAIR_LEN).enumerate() {
+            match latest(bytes) {
+                Some((slot, index)) => places.note(pair, slot, index),
+                None => places.free.push(pair),
+            }
+        }
+        Ok(Self { path, file, places: Mutex::new(places) })
+    }
+
+    /// What the file says about a partition.
+    pub(crate) fn find(&self, topic: TopicId, partition: u32) -> Option<Slot> {
+        self.places.lock().found.get(&(topic, partition)).map(|(_, slot, _)| *slot)
+    }
+
+    /// Gives a partition its pair of slots, the one it had before if there is one.
+    pub(crate) fn claim(self: &Arc<Self>, topic: TopicId, partition: u32) -> Result<DurableEnd> {
+        let mut places = self.places.lock();
+        let (pair, generation, last_index) = match places.found.remove(&(topic, partition)) {
+            Some((pair, slot, index)) => (pair, slot.generation, index),
+            None => {
+                let pair = places.take_free();
+                // Room is made here, so that a sync never fails for want of it.
+                self.write(&[0; PAIR_LEN], pair, 0)?;
+                (pair, 0, 1)
+            }
+        };
+        let turn = Mutex::new(Turn { generation, next_index: 1 - last_index });
+        Ok(DurableEnd { ends: Arc::clone(self), pair, topic, partition, turn })
+    }
+
+    /// Forgets slots of partitions that are no more. Call once all that exist have claimed theirs.
+    pub(crate) fn free_unclaimed(&self) {
+        let mut places = self.places.lock();
+        let unclaimed: Vec<usize> = places.found.drain().map(|(_, (pair, ..))| pair).collect();
+        places.free.extend(unclaimed);
+    }
+
+    /// Makes all slots durable.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file.sync().map_err(|error| Error::io("sync", &self.path, error))
+    }
+
+    fn write(&self, bytes: &[u8], pair: usize, offset: usize) -> Result<()> {
+        let position = (pair * PAIR_LEN + offset) as u64;
+        write_all_at(&*self.file, bytes, position).map_err(|error| Error::io("write", &self.path, error))
+    }
+}
+
+/// 1 GiB: eight million partitions.
+const LARGEST_FILE: usize = 1 << 30;
+
+impl Places {
+    /// Keeps the higher generation if two pairs name the same partition.
+    fn note(&mut self, pair: usize, slot: Slot, index: usize) {
+        let key = (slot.topic_id, slot.partition);
+        let older = self.found.get(&key).is_some_and(|(_, known, _)| known.generation >= slot.generation);
+        let freed = if older { Some(pair) } else { self.found.insert(key, (pair, slot, index)).map(|(pair, ..)| pair) };
+        self.free.extend(freed);
+    }
+
+    fn take_free(&mut self) -> usize {
+        self.free.pop().unwrap_or_else(|| {
+            self.count += 1;
+            self.count - 1
+        })
+    }
+}
+
+/// One partition's pair of slots.
+#[derive(Debug)]
+pub(crate) struct DurableEnd {
+    ends: Arc<DurableEnds>,
+    pair: usize,
+    topic: TopicId,
+    partition: u32,
+    turn: Mutex<Turn>,
+}
+
+#[derive(Debug)]
+struct Turn {
+    generation: u64,
+    next_index: usize,
+}
+
+/// A place in the log up to which everything is on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DurablePoint {
+    pub(crate) segment_base: u64,
+    pub(crate) position: u64,
+    pub(crate) end_offset: u64,
+    /// Frame digest of the segment up to `position`.
+    pub(crate) digest: u32,
+    /// Written at an orderly close: the segment ends exactly here.
+    pub(crate) clean: bool,
+}
+
+impl DurableEnd {
+    /// Writes a bound that holds from now on. Not synced: see the module's description.
+    pub(crate) fn advance(&self, point: DurablePoint) -> Result<()> {
+        let mut turn = self.turn.lock();
+        let slot = Slot {
+            generation: turn.generation + 1,
+            topic_id: self.topic,
+            partition: self.partition,
+            segment_base: point.segment_base,
+            position: point.position,
+            end_offset: point.end_offset,
+            clean: point.clean,
+            digest: point.digest,
+        };
+        self.ends.write(&slot.encode(), self.pair, turn.next_index * SLOT_LEN)?;
+        turn.generation += 1;
+        turn.next_index = 1 - turn.next_index;
+        Ok(())
+    }
+
+    /// Makes this and every other partition's bound durable.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.ends.sync()
+    }
+
+    /// Gives the pair back when the partition is deleted.
+    pub(crate) fn release(&self) -> Result<()> {
+        self.ends.write(&[0; PAIR_LEN], self.pair, 0)?;
+        self.ends.places.lock().free.push(self.pair);
+        Ok(())
+    }
+}

@@ -1,0 +1,223 @@
+//! The sparse indexes of one segment: offset to position, timestamp to offset.
+//!
+//! An index narrows a search, it never answers it: whoever uses an entry compares it with the batch
+//! header it points at, and walks the segment from its start if they disagree. So a lost, stale or
+//! damaged index file costs time, never a wrong record. The active segment's entries are kept in
+//! memory and written when the segment is sealed or closed; after an unclean stop they are rebuilt.
+//!
+//! Kafka's rules (reference: `OffsetIndex`, `TimeIndex`): an entry holds a batch's **last** offset and
+//! its **start** position; there is one after more than `index.interval.bytes` of batches.
+
+use crate::disk::{Disk, OpenMode, read_file, write_all_at};
+use crate::error::{Error, Result};
+use crate::format::index_entry::{OffsetIndexEntry, TimeIndexEntry};
+use std::path::Path;
+
+/// The entries of both indexes, in order.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct SegmentIndex {
+    pub(crate) offsets: Vec<OffsetIndexEntry>,
+    pub(crate) times: Vec<TimeIndexEntry>,
+}
+
+/// What the index learns of a batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IndexedBatch {
+    /// Last offset, relative to the segment's base.
+    pub(crate) relative_last_offset: u32,
+    pub(crate) position: u32,
+    pub(crate) size: u32,
+    pub(crate) max_timestamp: i64,
+}
+
+/// Decides which batches get an entry. One lives with the writer, one with each rebuild, and both
+/// come to the same entries.
+#[derive(Debug, Clone)]
+pub(crate) struct IndexBuilder {
+    interval: u64,
+    /// Bytes of batches since the last entry.
+    bytes_since_entry: u64,
+    /// Largest timestamp in the segment so far, with the last offset of the batch that held it.
+    largest: Option<TimeIndexEntry>,
+}
+
+impl IndexBuilder {
+    pub(crate) fn new(interval: u32) -> Self {
+        Self { interval: interval.into(), bytes_since_entry: 0, largest: None }
+    }
+
+    /// Goes on behind entries that were loaded from a file, at byte `end` of the segment.
+    /// The stored index has its final time entry, and so the largest timestamp.
+    pub(crate) fn resume(interval: u32, index: &SegmentIndex, end: u64) -> Self {
+        let last_entry = index.offsets.last().map_or(0, |entry| u64::from(entry.position));
+        let bytes_since_entry = end.saturating_sub(last_entry);
+        Self { interval: interval.into(), bytes_since_entry, largest: index.times.last().copied() }
+    }
+
+    /// Largest timestamp so far; -1 if no record has one.
+    pub(crate) fn largest_timestamp(&self) -> i64 {
+        self.largest.map_or(-1, |entry| entry.timestamp)
+    }
+
+    /// Takes note of a batch; returns the entries that it is due, if any.
+    pub(crate) fn add(&mut self, batch: IndexedBatch) -> Option<(OffsetIndexEntry, Option<TimeIndexEntry>)> {
+        if batch.max_timestamp > self.largest_timestamp() {
+            let relative_offset = batch.relative_last_offset;
+            self.largest = Some(TimeIndexEntry { timestamp: batch.max_timestamp, relative_offset });
+        }
+        let due = self.bytes_since_entry > self.interval;
+        if due {
+            self.bytes_since_entry = 0;
+        }
+        self.bytes_since_entry += u64::from(batch.size);
+        let relative_offset = batch.relative_last_offset;
+        due.then(|| (OffsetIndexEntry { relative_offset, position: batch.position }, self.largest))
+    }
+
+    /// The time entry that a segment gets when it is sealed or closed.
+    pub(crate) fn final_time_entry(&self) -> Option<TimeIndexEntry> {
+        self.largest
+    }
+}
+
+impl SegmentIndex {
+    /// Adds what [`IndexBuilder::add`] returned.
+    pub(crate) fn push(&mut self, (offset, time): (OffsetIndexEntry, Option<TimeIndexEntry>)) {
+        self.offsets.push(offset);
+        if let Some(time) = time {
+            self.push_time(time);
+        }
+    }
+
+    /// Adds a time entry unless it brings nothing new: timestamps strictly rise.
+    pub(crate) fn push_time(&mut self, entry: TimeIndexEntry) {
+        if self.times.last().is_none_or(|last| entry.timestamp > last.timestamp) {
+            self.times.push(entry);
+        }
+    }
+
+    /// True if another offset entry, or another time entry besides the final one, would make a file
+    /// larger than `segment.index.bytes`.
+    pub(crate) fn is_full(&self, limit: u32) -> bool {
+        let limit = limit as usize;
+        self.offsets.len() >= limit / OffsetIndexEntry::LEN || self.times.len() + 1 >= limit / TimeIndexEntry::LEN
+    }
+
+    /// The last entry at or below `relative_offset`.
+    pub(crate) fn offset_entry(&self, relative_offset: u32) -> Option<OffsetIndexEntry> {
+        let behind = self.offsets.partition_point(|entry| entry.relative_offset <= relative_offset);
+        behind.checked_sub(1).map(|index| self.offsets[index])
+    }
+
+    /// The last entry with a timestamp below `timestamp`: every record up to its offset is older.
+    pub(crate) fn time_entry_below(&self, timestamp: i64) -> Option<TimeIndexEntry> {
+        let behind = self.times.partition_point(|entry| entry.timestamp < timestamp);
+        behind.checked_sub(1).map(|index| self.times[index])
+    }
+
+    /// Reads the files of a segment of `log_len` bytes. `None` if one is missing or cannot be what
+    /// its segment's index looks like, and has to be rebuilt.
+    pub(crate) fn load(disk: &dyn Disk, offsets: &Path, times: &Path, log_len: u64) -> Result<Option<Self>> {
+        let (Some(offsets), Some(times)) = (read_index(disk, offsets)?, read_index(disk, times)?) else {
+            return Ok(None);
+        };
+        let index = Self {
+            offsets: decode_all(&offsets, |bytes| OffsetIndexEntry::decode(bytes).ok()),
+            times: decode_all(&times, |bytes| TimeIndexEntry::decode(bytes).ok()),
+        };
+        let whole = index.offsets.len() * OffsetIndexEntry::LEN == offsets.len()
+            && index.times.len() * TimeIndexEntry::LEN == times.len();
+        Ok((whole && index.is_plausible(log_len)).then_some(index))
+    }
+
+    fn is_plausible(&self, log_len: u64) -> bool {
+        let rises = self
+            .offsets
+            .windows(2)
+            .all(|pair| pair[0].relative_offset < pair[1].relative_offset && pair[0].position < pair[1].position);
+        let first_is_real = self.offsets.first().is_none_or(|entry| entry.position > 0);
+        let inside = self.offsets.last().is_none_or(|entry| u64::from(entry.position) < log_len);
+        let times_rise = self.times.windows(2).all(|pair| pair[0].timestamp < pair[1].timestamp);
+        rises && first_is_real && inside && times_rise
+    }
+
+    /// Writes both files anew and syncs them; their names become durable with the directory.
+    pub(crate) fn store(&self, disk: &dyn Disk, offsets: &Path, times: &Path) -> Result<()> {
+        let bytes: Vec<u8> = self.offsets.iter().flat_map(|entry| entry.encode()).collect();
+        write_index(disk, offsets, &bytes)?;
+        let bytes: Vec<u8> = self.times.iter().flat_map(|entry| entry.encode()).collect();
+        write_index(disk, times, &bytes)
+    }
+}
+
+/// Kafka's largest `segment.index.bytes` is an `i32`: a longer file is no index.
+const LARGEST_INDEX: usize = i32::MAX as usize;
+
+fn read_index(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>> {
+    match read_file(disk, path, LARGEST_INDEX) {
+        Err(Error::Corrupt { .. }) => Ok(None),
+        other => other,
+    }
+}
+
+/// Decodes entries up to the first that is none.
+fn decode_all<const LEN: usize, T>(bytes: &[u8], decode: impl Fn(&[u8; LEN]) -> Option<T>) -> Vec<T> {
+    bytes.as_chunks::<LEN>().0.iter().map_while(decode).collect()
+}
+
+fn write_index(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
+    let file = disk.open(path, OpenMode::Truncate).map_err(|error| Error::io("create", path, error))?;
+    write_all_at(&*file, bytes, 0).map_err(|error| Error::io("write", path, error))?;
+    file.sync().map_err(|error| Error::io("sync", path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(relative_last_offset: u32, position: u32, size: u32, max_timestamp: i64) -> IndexedBatch {
+        IndexedBatch { relative_last_offset, position, size, max_timestamp }
+    }
+
+    #[test]
+    fn an_entry_comes_after_more_than_the_interval() {
+        let mut builder = IndexBuilder::new(100);
+        assert!(builder.add(batch(0, 0, 60, 5)).is_none(), "the first batch never has one");
+        assert!(builder.add(batch(1, 60, 40, 4)).is_none(), "100 bytes are not more than 100");
+        let (offset, time) = builder.add(batch(2, 100, 10, 3)).unwrap();
+        assert_eq!(offset, OffsetIndexEntry { relative_offset: 2, position: 100 });
+        assert_eq!(time, Some(TimeIndexEntry { timestamp: 5, relative_offset: 0 }));
+    }
+
+    #[test]
+    fn a_resumed_builder_goes_on_as_if_it_had_never_stopped() {
+        let batches: Vec<_> = (0..50).map(|i| batch(i, i * 30, 30, i64::from(i % 7))).collect();
+        for cut in 0..batches.len() {
+            let (done, rest) = batches.split_at(cut);
+            let mut builder = IndexBuilder::new(100);
+            let mut stored = SegmentIndex::default();
+            done.iter().filter_map(|&batch| builder.add(batch)).for_each(|entry| stored.push(entry));
+            builder.final_time_entry().into_iter().for_each(|entry| stored.push_time(entry));
+            let mut resumed = IndexBuilder::resume(100, &stored, 30 * cut as u64);
+            for &batch in rest {
+                assert_eq!(resumed.add(batch), builder.add(batch), "resumed after {cut} batches");
+            }
+        }
+    }
+
+    #[test]
+    fn lookups_find_the_entry_at_or_below() {
+        let index = SegmentIndex {
+            offsets: vec![
+                OffsetIndexEntry { relative_offset: 10, position: 100 },
+                OffsetIndexEntry { relative_offset: 20, position: 200 },
+            ],
+            times: vec![TimeIndexEntry { timestamp: 5, relative_offset: 3 }],
+        };
+        assert_eq!(index.offset_entry(9), None);
+        assert_eq!(index.offset_entry(10).unwrap().position, 100);
+        assert_eq!(index.offset_entry(u32::MAX).unwrap().position, 200);
+        assert_eq!(index.time_entry_below(5), None);
+        assert_eq!(index.time_entry_below(6).unwrap().relative_offset, 3);
+    }
+}

@@ -1,0 +1,86 @@
+//! File names of a partition's directory. A segment's files carry its base offset, 20 decimal digits.
+
+use std::path::{Path, PathBuf};
+
+/// A partition's directory: Kafka's `<topic>-<partition>`.
+pub(crate) fn partition_dir(root: &Path, topic: &str, partition: u32) -> PathBuf {
+    root.join(format!("{topic}-{partition}"))
+}
+
+/// The topic and partition that a directory's name stands for: the number follows the last `-`.
+/// `None` for names that are not a partition's, such as `…-delete` and `…-future`.
+pub(crate) fn parse_partition_dir(name: &str) -> Option<(&str, u32)> {
+    let (topic, number) = name.rsplit_once('-')?;
+    let partition: u32 = number.parse().ok()?;
+    // `01` and `+1` parse as well, and are not how we write 1.
+    (partition.to_string() == number).then_some((topic, partition))
+}
+
+/// The kinds of file that a segment has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    /// The batches.
+    Log,
+    /// Offset to file position, sparse.
+    OffsetIndex,
+    /// Timestamp to offset, sparse.
+    TimeIndex,
+    /// Our own: what the segment held when it was sealed.
+    Seal,
+    /// Producer state up to the base offset.
+    ProducerSnapshot,
+}
+
+impl FileKind {
+    const ALL: [Self; 5] = [Self::Log, Self::OffsetIndex, Self::TimeIndex, Self::Seal, Self::ProducerSnapshot];
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Log => ".log",
+            Self::OffsetIndex => ".index",
+            Self::TimeIndex => ".timeindex",
+            Self::Seal => ".seal",
+            Self::ProducerSnapshot => ".snapshot",
+        }
+    }
+
+    /// The file of this kind for the segment that starts at `base`.
+    pub(crate) fn path(self, dir: &Path, base: u64) -> PathBuf {
+        dir.join(format!("{base:020}{}", self.suffix()))
+    }
+
+    /// The base offset and kind that a file's name stands for.
+    pub(crate) fn parse(name: &str) -> Option<(u64, Self)> {
+        let digits = name.get(..20)?;
+        if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let kind = Self::ALL.into_iter().find(|kind| kind.suffix() == &name[20..])?;
+        // Kafka's offsets are signed: a name above that is not a segment's.
+        let base = digits.parse().ok().filter(|base| i64::try_from(*base).is_ok())?;
+        Some((base, kind))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_read_back_as_what_they_were_made_of() {
+        let path = FileKind::TimeIndex.path(Path::new("d"), 42);
+        assert_eq!(path, Path::new("d/00000000000000000042.timeindex"));
+        assert_eq!(FileKind::parse("00000000000000000042.timeindex"), Some((42, FileKind::TimeIndex)));
+        assert_eq!(parse_partition_dir("my-topic-7"), Some(("my-topic", 7)));
+    }
+
+    #[test]
+    fn stray_names_are_not_ours() {
+        for name in ["42.log", "0000000000000000004x.log", "00000000000000000042.log.deleted", "99999999999999999999.log"] {
+            assert_eq!(FileKind::parse(name), None, "{name}");
+        }
+        for name in ["t", "t-", "t-x", "t-1.abc-delete", "t-+1", "t-01", "t-99999999999"] {
+            assert_eq!(parse_partition_dir(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! How a log grows: checks a batch, gives it its offsets, writes it, and rolls to a new segment.
+//!
+//! One writer per partition, behind the log's mutex. Nothing here waits for the device, except a
+//! roll: the old segment is synced before the new file exists, so sealed segments are durable in
+//! every mode and a crash can only ever tear the last one.
+
+use std::sync::Arc;
+
+use super::durable_ends::DurablePoint;
+use super::epochs::Epochs;
+use super::index::{IndexBuilder, IndexedBatch, SegmentIndex};
+use super::names::FileKind;
+use super::producer_state::{ProducerState, Verdict};
+use super::segment::Segment;
+use super::{Appended, Log};
+use crate::config::TopicConfig;
+use crate::disk::{AppendFile, OpenMode, remove_if_present, replace_file, write_all_at};
+use crate::error::{Error, Result};
+use crate::format::batch::{
+    BatchHeader, HEADER_LEN, UNPROTECTED_LEN, set_base_offset, set_leader_epoch, set_log_append_time,
+};
+use crate::format::TimestampType;
+use crate::format::checkpoint::EpochCheckpoint;
+use crate::format::producer_snapshot;
+use crate::format::seal::{FrameDigest, Seal};
+use crate::record::{Offset, Timestamp};
+
+/// Kafka's name for the file of leader epochs.
+pub(super) const EPOCH_FILE: &str = "leader-epoch-checkpoint";
+
+/// What an append needs to know besides the batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AppendContext<'a> {
+    pub(crate) config: &'a TopicConfig,
+    /// Wall clock, for `LogAppendTime` and for rolling by age.
+    pub(crate) now: Timestamp,
+}
+
+/// The growing end of a log.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) active: Arc<Segment>,
+    /// End of the active file: where the next batch goes.
+    pub(super) position: u64,
+    pub(super) next_offset: Offset,
+    pub(super) index: IndexBuilder,
+    /// One more entry would not fit `segment.index.bytes`.
+    pub(super) index_full: bool,
+    pub(super) digest: FrameDigest,
+    /// Largest timestamp of the segment's first batch, which its age is counted from.
+    pub(super) first_timestamp: Option<Timestamp>,
+    /// Wall-clock time at which the segment became active, for batches without timestamps.
+    pub(super) active_since: Timestamp,
+    pub(super) leader_epoch: i32,
+    pub(super) epochs: Epochs,
+    pub(super) producers: ProducerState,
+    /// The directory entries of new files are not durable yet.
+    pub(super) names_unsynced: bool,
+    /// Something was appended since the log was opened: index and snapshot files are out of date.
+    pub(super) changed: bool,
+}
+
+impl Writer {
+    /// Appends a batch; see [`Log::append`].
+    pub(super) fn append(&mut self, log: &Log, batch: &mut [u8], context: AppendContext<'_>) -> Result<Appended> {
+        log.check_writable()?;
+        let header = BatchHeader::parse(batch)
+            .map_err(|invalid| Error::InvalidRecord { topic: log.id().to_string(), reason: invalid.reason })?;
+        check_size(log, batch.len(), context.config)?;
+        if let Verdict::Duplicate(known) = self.producers.check(&header, log.id())? {
+            return Ok(Appended {
+                base_offset: known.base_offset,
+                end_offset: known.last_offset + 1,
+                log_append_time: append_time(context.config, known.max_timestamp),
+            });
+        }
+        let stamped = append_time(context.config, context.now);
+        if let Some(now) = stamped {
+            set_log_append_time(batch, now);
+        }
+        set_base_offset(batch, self.next_offset);
+        set_leader_epoch(batch, self.leader_epoch);
+        let header = BatchHeader::parse(batch)
+            .map_err(|invalid| Error::InvalidRecord { topic: log.id().to_string(), reason: invalid.reason })?;
+        if self.is_roll_due(&header, context) {
+            self.roll(log, context)?;
+        }
+        self.enter_epoch(log)?;
+        self.write(log, batch)?;
+        self.note(batch, &header, context.config);
+        Ok(Appended {
+            base_offset: header.base_offset,
+            end_offset: header.next_offset(),
+            log_append_time: stamped,
+        })
+    }
+
+    /// Writes at the end of the file; a failure leaves the log as it was, or stops it.
+    fn write(&mut self, log: &Log, batch: &[u8]) -> Result<()> {
+        let Err(error) = self.active.file().write(batch, self.position) else {
+            return Ok(());
+        };
+        // Part of the batch may be there. Without it the log is as before; if it cannot be removed,
+        // or the failure was not for want of space, nobody knows what the file holds.
+        match self.active.file().truncate(self.position) {
+            Ok(()) if error.is_retryable() && !matches!(error, Error::Io { .. }) => Err(error),
+            _ => Err(log.fail(&error)),
+        }
+    }
+
+    /// Takes note of a batch that was written.
+    fn note(&mut self, batch: &[u8], header: &BatchHeader, config: &TopicConfig) {
+        let size = header.size;
+        let indexed = IndexedBatch {
+            relative_last_offset: u32::try_from(header.last_offset() - self.active.base()).unwrap_or(u32::MAX),
+            position: u32::try_from(self.position).unwrap_or(u32::MAX),
+            size,
+            max_timestamp: header.max_timestamp,
+        };
+        if let Some(entry) = self.index.add(indexed) {
+            self.index_full = self.active.update_index(|index| {
+                index.push(entry);
+                index.is_full(config.segment_index_bytes)
+            });
+        }
+        self.digest.update(&batch[..UNPROTECTED_LEN]);
+        self.producers.record(header);
+        self.first_timestamp.get_or_insert(header.max_timestamp);
+        self.position += u64::from(size);
+        self.next_offset = header.next_offset();
+        self.changed = true;
+    }
+
+    /// Before the first batch of a new leader epoch, its start is written down.
+    fn enter_epoch(&mut self, log: &Log) -> Result<()> {
+        if self.epochs.latest() == Some(self.leader_epoch) {
+            return Ok(());
+        }
+        let mut epochs = self.epochs.clone();
+        epochs.assign(self.leader_epoch, self.next_offset);
+        let path = log.dir().join(EPOCH_FILE);
+        replace_file(log.disk(), &path, &EpochCheckpoint::encode(epochs.entries()))?;
+        self.epochs = epochs;
+        log.show_epochs(&self.epochs);
+        Ok(())
+    }
+
+    /// Kafka's rules for a new segment: size, age in message time, full indexes, offset range.
+    fn is_roll_due(&self, header: &BatchHeader, context: AppendContext<'_>) -> bool {
+        let config = context.config;
+        if self.position == 0 {
+            return false;
+        }
+        let too_large = self.position + u64::from(header.size) > u64::from(config.segment_bytes);
+        let waited = match self.first_timestamp {
+            Some(first) if first >= 0 && header.max_timestamp >= 0 => header.max_timestamp.saturating_sub(first),
+            _ => context.now.saturating_sub(self.active_since),
+        };
+        let too_old = u128::try_from(waited).is_ok_and(|waited| waited > config.segment_ms.as_millis());
+        let out_of_range = header.last_offset() - self.active.base() > i32::MAX.unsigned_abs().into();
+        too_large || too_old || out_of_range || self.index_full
+    }
+
+    /// Seals the active segment and goes on in a new one. The new file's name in the directory is the
+    /// commit point: until it is durable, the old segment stays the active one.
+    fn roll(&mut self, log: &Log, context: AppendContext<'_>) -> Result<()> {
+        let seal = self.seal(log)?;
+        let base = self.next_offset;
+        let path = FileKind::Log.path(log.dir(), base);
+        let file = log
+            .disk()
+            .open(&path, OpenMode::Truncate)
+            .map_err(|error| Error::io("create", &path, error))?;
+        self.sync_names(log)?;
+        self.active.file().publish(self.position);
+        self.active.set_sealed(seal);
+        self.active = Arc::new(Segment::active(base, AppendFile::new(path, file), SegmentIndex::default()));
+        self.position = 0;
+        self.index = IndexBuilder::new(context.config.index_interval_bytes);
+        self.index_full = false;
+        self.digest = FrameDigest::new();
+        self.first_timestamp = None;
+        self.active_since = context.now;
+        log.add_segment(Arc::clone(&self.active));
+        log.note_durable(self.point(false));
+        // A bound that stays behind is still a bound: recovery looks at more than it would have to.
+        let _ = log.durable_slot().sync();
+        Ok(())
+    }
+
+    /// Syncs the active segment, and writes its index, seal and producer snapshot.
+    fn seal(&mut self, log: &Log) -> Result<Seal> {
+        if let Err(error) = self.active.file().sync() {
+            return Err(log.fail(&error));
+        }
+        self.store_index(log)?;
+        self.store_producers(log)?;
+        let seal = Seal {
+            base_offset: self.active.base(),
+            end_position: self.position,
+            end_offset: self.next_offset,
+            max_timestamp: self.index.largest_timestamp(),
+            frame_digest: self.digest.value(),
+        };
+        let path = FileKind::Seal.path(log.dir(), self.active.base());
+        store(log, &path, &seal.encode())?;
+        Ok(seal)
+    }
+
+    /// Writes both index files, with the final time entry.
+    fn store_index(&self, log: &Log) -> Result<()> {
+        let base = self.active.base();
+        let offsets = FileKind::OffsetIndex.path(log.dir(), base);
+        let times = FileKind::TimeIndex.path(log.dir(), base);
+        self.active.update_index(|index| {
+            let mut complete = index.clone();
+            if let Some(entry) = self.index.final_time_entry() {
+                complete.push_time(entry);
+            }
+            complete.store(log.disk(), &offsets, &times)
+        })
+    }
+
+    fn store_producers(&self, log: &Log) -> Result<()> {
+        let path = FileKind::ProducerSnapshot.path(log.dir(), self.next_offset);
+        store(log, &path, &producer_snapshot::encode(&self.producers.to_snapshot()))
+    }
+
+    /// Makes the names of new files durable.
+    pub(super) fn sync_names(&mut self, log: &Log) -> Result<()> {
+        log.sync_names().map_err(|error| log.fail(&error))?;
+        self.names_unsynced = false;
+        Ok(())
+    }
+
+    /// The end of what is written, as a bound to be noted once it is durable.
+    pub(super) fn point(&self, clean: bool) -> DurablePoint {
+        DurablePoint {
+            segment_base: self.active.base(),
+            position: self.position,
+            end_offset: self.next_offset,
+            digest: self.digest.value(),
+            clean,
+        }
+    }
+
+    /// Leaves the files as a clean open wants them. The data is durable already.
+    pub(super) fn close(&mut self, log: &Log) -> Result<()> {
+        if self.changed {
+            self.store_index(log)?;
+            self.store_producers(log)?;
+            self.remove_stale_snapshot(log)?;
+            self.sync_names(log)?;
+        }
+        log.durable_slot().advance(self.point(true))
+    }
+
+    /// The snapshot of an earlier close is of no use any more, unless a segment starts there.
+    fn remove_stale_snapshot(&self, log: &Log) -> Result<()> {
+        let bases = log.segments();
+        let is_base = |offset| bases.iter().any(|segment| segment.base() == offset);
+        let entries = log.disk().list(log.dir()).map_err(|error| Error::io("list", log.dir(), error))?;
+        for entry in entries {
+            if let Some((offset, FileKind::ProducerSnapshot)) = FileKind::parse(&entry.name)
+                && offset != self.next_offset
+                && !is_base(offset)
+            {
+                remove_if_present(log.disk(), &log.dir().join(&entry.name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes and syncs a file that is derived from the log: a torn one is noticed and made again.
+fn store(log: &Log, path: &std::path::Path, bytes: &[u8]) -> Result<()> {
+    let file = log.disk().open(path, OpenMode::Truncate).map_err(|error| Error::io("create", path, error))?;
+    write_all_at(&*file, bytes, 0).map_err(|error| Error::io("write", path, error))?;
+    file.sync().map_err(|error| Error::io("sync", path, error))
+}
+
+fn append_time(config: &TopicConfig, now: Timestamp) -> Option<Timestamp> {
+    (config.timestamp_type == TimestampType::LogAppendTime).then_some(now)
+}
+
+/// `max.message.bytes` bounds the whole batch, and so does the segment that has to hold it.
+fn check_size(log: &Log, size: usize, config: &TopicConfig) -> Result<()> {
+    let limit = (config.max_message_bytes as usize).min(config.segment_bytes as usize);
+    if size < HEADER_LEN || size > limit {
+        return Err(Error::RecordTooLarge { topic: log.id().to_string(), size, limit });
+    }
+    Ok(())
+}
