@@ -24,13 +24,17 @@ pub struct SystemClock {
 
 impl Default for SystemClock {
     fn default() -> Self {
-        Self { started: Instant::now() }
+        Self {
+            started: Instant::now(),
+        }
     }
 }
 
 impl Clock for SystemClock {
     fn wall(&self) -> Timestamp {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Timestamp::try_from(since_epoch.as_millis()).unwrap_or(Timestamp::MAX)
     }
 
@@ -58,7 +62,10 @@ pub struct ManualClock {
 impl ManualClock {
     /// A clock that stands at `start`, in milliseconds since the Unix epoch.
     pub fn new(start: Timestamp) -> Self {
-        Self { now: Arc::new(AtomicI64::new(start)), start }
+        Self {
+            now: Arc::new(AtomicI64::new(start)),
+            start,
+        }
     }
 
     /// Moves the clock forward, by whole milliseconds.

@@ -105,7 +105,9 @@ pub enum Error {
         reason: String,
     },
     /// The record (or batch) is larger than the topic's `max.message.bytes`.
-    #[error("record of {size} bytes for {topic} is larger than max.message.bytes={limit}; raise it with `alter_topic`")]
+    #[error(
+        "record of {size} bytes for {topic} is larger than max.message.bytes={limit}; raise it with `alter_topic`"
+    )]
     RecordTooLarge {
         /// Where it was going.
         topic: String,
@@ -152,7 +154,9 @@ pub enum Error {
         end: Offset,
     },
     /// A group has no committed offset for the partition, and `auto.offset.reset` is none.
-    #[error("group `{group}` has no committed offset for {partition}, and no reset policy says where to start")]
+    #[error(
+        "group `{group}` has no committed offset for {partition}, and no reset policy says where to start"
+    )]
     NoCommittedOffset {
         /// The group.
         group: String,
@@ -161,7 +165,9 @@ pub enum Error {
     },
     /// The position belongs to a part of the log that a power loss took: other records may now be
     /// at its offset. Seek to `end` or apply a reset policy.
-    #[error("{partition} was truncated: position {offset} of epoch {epoch} is beyond {end}, where that epoch ends")]
+    #[error(
+        "{partition} was truncated: position {offset} of epoch {epoch} is beyond {end}, where that epoch ends"
+    )]
     LogTruncated {
         /// The partition.
         partition: TopicPartition,
@@ -274,18 +280,28 @@ impl Error {
         use io::ErrorKind as Kind;
         let path = path.to_path_buf();
         match source.kind() {
-            Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => Self::DiskFull { action, path },
+            Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => {
+                Self::DiskFull { action, path }
+            }
             Kind::ReadOnlyFilesystem => Self::ReadOnly { action, path },
             _ if matches!(source.raw_os_error(), Some(12 | 23 | 24)) => {
                 // ENOMEM, ENFILE, EMFILE: the same numbers on every Unix.
                 Self::TooManyOpenFiles { action, path }
             }
-            _ => Self::Io { action, path, source: SharedIoError(source.into()) },
+            _ => Self::Io {
+                action,
+                path,
+                source: SharedIoError(source.into()),
+            },
         }
     }
 
     pub(crate) fn corrupt(file: &Path, position: u64, reason: impl Into<String>) -> Self {
-        Self::Corrupt { file: file.to_path_buf(), position, reason: reason.into() }
+        Self::Corrupt {
+            file: file.to_path_buf(),
+            position,
+            reason: reason.into(),
+        }
     }
 }
 
@@ -295,7 +311,11 @@ mod tests {
 
     #[test]
     fn full_disks_are_told_apart_from_other_failures() {
-        let error = Error::io("write", Path::new("a.log"), io::ErrorKind::StorageFull.into());
+        let error = Error::io(
+            "write",
+            Path::new("a.log"),
+            io::ErrorKind::StorageFull.into(),
+        );
         assert!(matches!(error, Error::DiskFull { .. }) && error.is_retryable());
         let error = Error::io("map", Path::new("a.log"), io::Error::from_raw_os_error(24));
         assert!(matches!(error, Error::TooManyOpenFiles { .. }));

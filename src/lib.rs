@@ -1,22 +1,36 @@
 //! Kafka's model as a library: topics, partitions, producers and consumers over a durable log.
 
-pub(crate) mod broker;
+mod broker;
 mod clock;
-pub(crate) mod config;
-pub(crate) mod consumer;
-pub(crate) mod disk;
+mod config;
+mod consumer;
+mod disk;
 mod error;
-pub(crate) mod format;
-pub(crate) mod group;
-pub(crate) mod log;
-pub(crate) mod notify;
-pub(crate) mod partition;
-pub(crate) mod producer;
-pub(crate) mod reader;
+mod format;
+mod group;
+mod log;
+mod lookup;
+mod notify;
+mod partition;
+mod producer;
+mod reader;
 mod record;
-pub(crate) mod topic;
+mod topic;
 
+pub use broker::{Broker, BrokerBuilder, ClampedCommit, PartitionRecovery, RecoveryReport};
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use config::{Durability, TopicConfig};
+pub use consumer::{
+    Consumer, ConsumerBuilder, ConsumerRecord, Header, RecordHeaders, Records, RecordsIter,
+    WakeupHandle,
+};
+pub use disk::sim;
 pub use error::{Error, Result, SharedIoError};
 pub use format::{Compression, TimestampType};
+pub use partition::Partition;
+pub use producer::{
+    Delivery, Murmur2Partitioner, Partitioner, Producer, ProducerBuilder, RoundRobinPartitioner,
+};
+pub use reader::Reader;
 pub use record::{Offset, Position, Record, RecordMetadata, Timestamp, TopicPartition};
+pub use topic::Topic;

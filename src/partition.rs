@@ -1,136 +1,406 @@
 //! A partition: orders writers, publishes the readable end, wakes readers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use crate::broker::{BrokerState, Housekeeping};
+use crate::clock::Clock;
 use crate::config::{Durability, TopicConfig};
-use crate::disk::MappedBytes;
-use crate::error::Result;
-use crate::format::batch::BatchHeader;
+use crate::error::{Error, Result};
+use crate::format::Compression;
+use crate::format::batch::{BatchBuilder, HEADER_LEN, ProducerStamp};
+use crate::log::{AppendContext, Log};
+pub(crate) use crate::log::{Appended, Cursor, FetchedBatch};
+use crate::lookup;
 use crate::notify::Waiters;
-use crate::record::{Offset, Position, Timestamp, TopicPartition};
+use crate::reader::Reader;
+use crate::record::{Offset, Position, Record, Timestamp, TopicPartition};
+
+/// A batch builder starts with this much room, and grows to what it is used for.
+const FIRST_BUILDER_BYTES: usize = 4 << 10;
 
 /// What everybody who uses a partition shares.
 #[derive(Debug)]
 pub(crate) struct PartitionState {
-    id: TopicPartition,
+    log: Log,
+    /// The topic's, shared by its partitions.
+    config: Arc<ArcSwap<TopicConfig>>,
+    clock: Arc<dyn Clock>,
+    housekeeping: Arc<Housekeeping>,
     waiters: Waiters,
-}
-
-/// What an append answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Appended {
-    /// Offset of the batch's first record; record `i` has `base_offset + i`.
-    pub(crate) base_offset: Offset,
-    /// One past the offset of the batch's last record.
-    pub(crate) end_offset: Offset,
-    /// The time of the append, if the topic stamps records with it; else the records keep theirs.
-    pub(crate) log_append_time: Option<Timestamp>,
-}
-
-/// A batch as it lies in the log: framed, in sequence, its CRC checked. Records are not decoded.
-#[derive(Debug, Clone)]
-pub(crate) struct FetchedBatch {
-    pub(crate) header: BatchHeader,
-    /// The whole batch, header included.
-    pub(crate) bytes: MappedBytes,
-}
-
-/// Where a reader stands: the next offset it wants, and a hint where that lies.
-#[derive(Debug, Clone)]
-pub(crate) struct Cursor {
-    pub(crate) next_offset: Offset,
-    // + private hint (segment, file position), filled by the log
-}
-
-impl Cursor {
-    /// A cursor that stands at `next_offset`. No I/O; a bad offset shows at the first fetch.
-    pub(crate) fn at(next_offset: Offset) -> Self {
-        Self { next_offset }
-    }
+    /// A sync is due some time: the housekeeping thread knows of the partition.
+    dirty: AtomicBool,
+    /// The topic was deleted, or the broker closed.
+    closed: AtomicBool,
+    /// Somebody waits for a sync: the housekeeping thread runs one as soon as it can.
+    sync_requested: AtomicBool,
+    /// A warm builder for [`Partition::append`], with the codec it was made for.
+    builder: Mutex<Option<(Compression, BatchBuilder)>>,
 }
 
 impl PartitionState {
+    pub(crate) fn new(
+        log: Log,
+        config: Arc<ArcSwap<TopicConfig>>,
+        clock: Arc<dyn Clock>,
+        housekeeping: Arc<Housekeeping>,
+    ) -> Self {
+        Self {
+            log,
+            config,
+            clock,
+            housekeeping,
+            waiters: Waiters::default(),
+            dirty: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            sync_requested: AtomicBool::new(false),
+            builder: Mutex::new(None),
+        }
+    }
+
     pub(crate) fn id(&self) -> &TopicPartition {
-        &self.id
+        self.log.id()
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
     }
 
     pub(crate) fn config(&self) -> Arc<TopicConfig> {
-        todo!()
+        self.config.load_full()
     }
 
     /// Appends one finished batch (base offset 0, as `BatchBuilder::finish` leaves it): checks it,
     /// sets base offset and leader epoch in place (and the append time, if the topic says so),
     /// writes it, publishes, and wakes readers. On an error nothing was appended, unless the error
     /// says it is indefinite.
-    pub(crate) fn append(&self, batch: &mut [u8]) -> Result<Appended> {
-        let _ = batch;
-        todo!()
+    pub(crate) fn append(self: &Arc<Self>, batch: &mut [u8]) -> Result<Appended> {
+        self.check_open()?;
+        let config = self.config.load();
+        let context = AppendContext {
+            config: &config,
+            now: self.clock.wall(),
+        };
+        let appended = self.log.append(batch, context)?;
+        self.waiters.wake_all();
+        let unflushed = appended.end_offset.saturating_sub(self.log.durable_end());
+        if config
+            .flush_messages
+            .is_some_and(|limit| unflushed >= limit)
+        {
+            self.wait_durable(appended.end_offset)?;
+        } else {
+            self.schedule_sync(&config);
+        }
+        Ok(appended)
+    }
+
+    /// Has the housekeeping thread sync within `flush.ms`.
+    fn schedule_sync(self: &Arc<Self>, config: &TopicConfig) {
+        let Some(interval) = config.flush_ms else {
+            return;
+        };
+        if !self.dirty.swap(true, Ordering::AcqRel) {
+            self.housekeeping
+                .sync_at(self.clock.monotonic() + interval, self);
+        }
     }
 
     /// The stronger of what the topic demands and `asked`.
     pub(crate) fn durability(&self, asked: Durability) -> Durability {
-        let _ = asked;
-        todo!()
+        self.config.load().durability.max(asked)
     }
 
     /// Blocks until everything below `end` is on the device; shares one sync with all who wait.
     pub(crate) fn wait_durable(&self, end: Offset) -> Result<()> {
-        let _ = end;
-        todo!()
+        self.log.commit().wait(end, || self.log.sync())?;
+        self.waiters.wake_all();
+        Ok(())
     }
 
     /// Like [`Self::wait_durable`], without blocking: asks the housekeeping thread for a sync (or,
     /// on a broker without one, syncs here) and wakes the task when it is done.
-    pub(crate) fn poll_durable(&self, end: Offset, context: &mut Context<'_>) -> Poll<Result<()>> {
-        let _ = (end, context);
-        todo!()
+    pub(crate) fn poll_durable(
+        self: &Arc<Self>,
+        end: Offset,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<()>> {
+        if self.log.commit().poll(end, context).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        if let Err(error) = self.log.check_failure() {
+            return Poll::Ready(Err(error));
+        }
+        if self.housekeeping.is_running() {
+            self.request_sync();
+            Poll::Pending
+        } else {
+            Poll::Ready(self.wait_durable(end))
+        }
     }
 
     /// Asks the housekeeping thread to sync soon, since somebody may be waiting later. Cheap.
-    pub(crate) fn request_sync(&self) {
-        todo!()
+    pub(crate) fn request_sync(self: &Arc<Self>) {
+        if !self.sync_requested.swap(true, Ordering::AcqRel) {
+            self.housekeeping.sync_at(Duration::ZERO, self);
+        }
     }
 
-    /// The next batch that holds `cursor.next_offset` or a later one, if it is readable. It moves
-    /// the cursor's offset to the end of that batch. `Ok(None)` at the readable end (cursor
-    /// unchanged). `Err(OffsetOutOfRange)` below the start or beyond the end; `Err(Corrupt)` with
-    /// the cursor unchanged on damage. The first batch after a seek may start below the offset
-    /// asked for: the caller skips its first records. No lock, no copy, no system call.
+    /// Syncs what is unsynced. For the housekeeping thread.
+    pub(crate) fn sync_now(&self) -> Result<()> {
+        // Before the sync: what is appended from here on asks for another one.
+        self.dirty.store(false, Ordering::Release);
+        self.sync_requested.store(false, Ordering::Release);
+        self.wait_durable(self.log.end_offset())
+    }
+
+    /// The next batch that holds `cursor.next_offset` or a later one, if it is readable; see
+    /// [`Log::fetch`]. No lock, no copy, no system call.
     pub(crate) fn fetch(&self, cursor: &mut Cursor) -> Result<Option<FetchedBatch>> {
-        let _ = cursor;
-        todo!()
+        self.check_open()?;
+        self.log.fetch(cursor)
     }
 
     /// The offset that a position stands for right now.
     pub(crate) fn resolve(&self, position: Position) -> Result<Offset> {
-        let _ = position;
-        todo!()
+        match position {
+            Position::Earliest => Ok(self.log_start_offset()),
+            Position::Latest => Ok(self.high_watermark()),
+            Position::Offset(offset) => Ok(offset),
+            Position::Timestamp(timestamp) => Ok(self
+                .offset_for_timestamp(timestamp)?
+                .unwrap_or(self.high_watermark())),
+        }
+    }
+
+    /// Offset of the first record whose timestamp is `timestamp` or later.
+    pub(crate) fn offset_for_timestamp(&self, timestamp: Timestamp) -> Result<Option<Offset>> {
+        let Some(offset) = self.log.locate_timestamp(timestamp)? else {
+            return Ok(None);
+        };
+        lookup::first_at_or_after(self, offset, timestamp)
     }
 
     pub(crate) fn log_start_offset(&self) -> Offset {
-        todo!()
+        self.log.start_offset()
     }
 
     /// What consumers may read: up to, not including, this offset.
     pub(crate) fn high_watermark(&self) -> Offset {
-        todo!()
+        self.log.readable_end()
     }
 
     /// Everything below is on the device.
     pub(crate) fn durable_end(&self) -> Offset {
-        todo!()
+        self.log.durable_end()
     }
 
     /// Where records of leader epoch `epoch` end in this log (the start of the next epoch, or the
     /// log's end), for telling a position from a lost suffix.
     pub(crate) fn end_of_epoch(&self, epoch: i32) -> Offset {
-        let _ = epoch;
-        todo!()
+        self.log.end_of_epoch(epoch)
     }
 
     /// Readers that wait for new records register here.
     pub(crate) fn waiters(&self) -> &Waiters {
         &self.waiters
     }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            Err(Error::Closed("partition"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn take_builder(&self, codec: Compression) -> BatchBuilder {
+        match self.builder.lock().take() {
+            Some((known, builder)) if known == codec => builder,
+            _ => BatchBuilder::new(FIRST_BUILDER_BYTES, codec),
+        }
+    }
+
+    fn give_builder(&self, codec: Compression, mut builder: BatchBuilder) {
+        builder.clear();
+        *self.builder.lock() = Some((codec, builder));
+    }
+
+    /// Refuses all further use, and lets those who wait find that out.
+    pub(crate) fn shut(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.waiters.wake_all();
+        self.log.commit().wake_all();
+    }
+}
+
+/// A partition of a topic: an append-only sequence of records with offsets 0, 1, 2, …
+///
+/// Cheap to clone; clones are the same partition.
+#[derive(Debug, Clone)]
+pub struct Partition {
+    broker: Arc<BrokerState>,
+    state: Arc<PartitionState>,
+}
+
+impl Partition {
+    pub(crate) fn new(broker: Arc<BrokerState>, state: Arc<PartitionState>) -> Self {
+        Self { broker, state }
+    }
+
+    /// The topic's name and the partition's number.
+    pub fn id(&self) -> &TopicPartition {
+        self.state.id()
+    }
+
+    /// Appends records as one atomic batch: readers, and a crash, see all of them or none. Returns
+    /// the first one's offset; the others follow it. The records' own topic and partition are not
+    /// looked at.
+    ///
+    /// Acknowledged by the topic's `durability`: in the kernel's cache, or on the device. For many
+    /// small appends a [`Producer`](crate::Producer) is faster, since it gathers them.
+    ///
+    /// # Errors
+    /// `InvalidRecord` for no records, `RecordTooLarge` if the batch exceeds `max.message.bytes`,
+    /// `InvalidTimestamp` for a negative timestamp, and what the disk has to say.
+    ///
+    /// ```
+    /// # fn main() -> streamlog::Result<()> {
+    /// use streamlog::{Broker, Record, TopicConfig};
+    ///
+    /// let broker = Broker::in_memory();
+    /// broker.create_topic("t", TopicConfig::default())?;
+    /// let partition = broker.topic("t")?.partition(0)?;
+    /// assert_eq!(partition.append(&[Record::value_only("a"), Record::value_only("b")])?, 0);
+    /// assert_eq!(partition.append(&[Record::value_only("c")])?, 2);
+    /// assert_eq!(partition.high_watermark(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn append(&self, records: &[Record<'_>]) -> Result<Offset> {
+        self.broker.check_open()?;
+        let config = self.state.config();
+        let codec = codec_of(&config);
+        let mut builder = self.state.take_builder(codec);
+        let appended = self.build(&mut builder, records, &config).and_then(|()| {
+            let batch = builder.finish(ProducerStamp::NONE, false)?;
+            self.state.append(batch)
+        });
+        self.state.give_builder(codec, builder);
+        let appended = appended?;
+        if config.durability == Durability::Synced {
+            self.state.wait_durable(appended.end_offset)?;
+        }
+        Ok(appended.base_offset)
+    }
+
+    fn build(
+        &self,
+        builder: &mut BatchBuilder,
+        records: &[Record<'_>],
+        config: &TopicConfig,
+    ) -> Result<()> {
+        if records.is_empty() {
+            return Err(Error::InvalidRecord {
+                topic: self.id().to_string(),
+                reason: "a batch needs at least one record",
+            });
+        }
+        let limit = config.max_message_bytes;
+        let now = self.broker.clock().wall();
+        for record in records {
+            let timestamp = record.timestamp.unwrap_or(now);
+            check_timestamp(self.id().topic(), timestamp)?;
+            let size = builder.size()
+                + builder.record_size(record.key, record.value, &record.headers, timestamp);
+            if size > limit {
+                return Err(Error::RecordTooLarge {
+                    topic: self.id().to_string(),
+                    size,
+                    limit,
+                });
+            }
+            builder.push(timestamp, record.key, record.value, &record.headers);
+        }
+        debug_assert!(builder.size() > HEADER_LEN);
+        Ok(())
+    }
+
+    /// A reader that starts at `position`. It belongs to no group and commits nothing.
+    pub fn reader(&self, position: Position) -> Result<Reader> {
+        Reader::new(Arc::clone(&self.broker), Arc::clone(&self.state), position)
+    }
+
+    /// Offset of the first record that is retained.
+    pub fn log_start_offset(&self) -> Offset {
+        self.state.log_start_offset()
+    }
+
+    /// What readers may see ends here: the offset of the next record to become readable.
+    pub fn high_watermark(&self) -> Offset {
+        self.state.high_watermark()
+    }
+
+    /// What `read_committed` readers may see ends here. There are no transactions yet, so it is the
+    /// high watermark.
+    pub fn last_stable_offset(&self) -> Offset {
+        self.state.high_watermark()
+    }
+
+    /// Everything below this offset survives power loss.
+    pub fn durable_end(&self) -> Offset {
+        self.state.durable_end()
+    }
+
+    /// Bytes of the partition's segments.
+    pub fn size_bytes(&self) -> u64 {
+        self.state.log().size_bytes()
+    }
+
+    /// Offset of the first record, by offset, whose timestamp is `timestamp` (milliseconds since the
+    /// Unix epoch) or later; `None` if there is none yet.
+    pub fn offset_for_timestamp(&self, timestamp: Timestamp) -> Result<Option<Offset>> {
+        self.state.offset_for_timestamp(timestamp)
+    }
+
+    /// Moves the log start offset forward: records below `offset` are gone for readers at once, and
+    /// do not come back after a crash. `offset` at or below the start changes nothing.
+    ///
+    /// # Errors
+    /// `OffsetOutOfRange` beyond the high watermark.
+    pub fn delete_records(&self, offset: Offset) -> Result<()> {
+        self.broker.delete_records(&self.state, offset)
+    }
+
+    /// Makes everything appended so far survive power loss (`fdatasync`).
+    pub fn flush(&self) -> Result<()> {
+        self.state.check_open()?;
+        self.state.wait_durable(self.state.log().end_offset())
+    }
+}
+
+/// The codec of batches that no producer chose one for.
+fn codec_of(config: &TopicConfig) -> Compression {
+    match config.compression {
+        Compression::Producer => Compression::None,
+        codec => codec,
+    }
+}
+
+/// Kafka refuses timestamps below 0, except -1, "none given".
+pub(crate) fn check_timestamp(topic: &str, timestamp: Timestamp) -> Result<()> {
+    if timestamp < -1 {
+        let reason = "it is negative, and not -1 (none)";
+        return Err(Error::InvalidTimestamp {
+            topic: topic.to_owned(),
+            timestamp,
+            reason,
+        });
+    }
+    Ok(())
 }

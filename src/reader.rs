@@ -1,1 +1,207 @@
-//! Offset-based readers.
+//! A reader: one partition from any offset on, without a group and without commits.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::broker::BrokerState;
+use crate::consumer::fetch::{NO_EPOCH, PartitionReader};
+use crate::consumer::run::RecordRun;
+use crate::consumer::{ConsumerRecord, Records};
+use crate::error::Result;
+use crate::notify::Waiter;
+use crate::partition::{Cursor, PartitionState};
+use crate::record::{Offset, Position, Timestamp};
+
+/// Reads one partition, record by record, from any offset on. Made by
+/// [`Partition::reader`](crate::Partition::reader).
+///
+/// A reader belongs to no group, commits nothing, and disturbs nobody. It is `Send`; threads that
+/// read at the same time use one each. It keeps its broker open.
+///
+/// ```
+/// # fn main() -> streamlog::Result<()> {
+/// use streamlog::{Broker, Position, Record, TopicConfig};
+///
+/// let broker = Broker::in_memory();
+/// broker.create_topic("clicks", TopicConfig::default())?;
+/// let partition = broker.topic("clicks")?.partition(0)?;
+/// partition.append(&[Record::value_only("a"), Record::value_only("b")])?;
+///
+/// let mut reader = partition.reader(Position::Earliest)?;
+/// while let Some(record) = reader.next()? {
+///     println!("{}: {:?}", record.offset(), record.value());
+/// }
+/// assert_eq!(reader.position(), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Reader {
+    broker: Arc<BrokerState>,
+    partition: PartitionReader,
+    waiter: Arc<Waiter>,
+}
+
+impl Reader {
+    pub(crate) fn new(
+        broker: Arc<BrokerState>,
+        partition: Arc<PartitionState>,
+        position: Position,
+    ) -> Result<Self> {
+        broker.check_open()?;
+        let position = resolve(&partition, position)?;
+        let partition = PartitionReader::new(partition, position);
+        Ok(Self {
+            broker,
+            partition,
+            waiter: Arc::default(),
+        })
+    }
+
+    /// The next record, or `None` at the end of the log; later calls see what was written since.
+    ///
+    /// # Errors
+    /// On any error the position stays, and the next call tries again.
+    /// * [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange): the position is below the log's start
+    ///   (retention went past it) or beyond its end. [`seek`](Self::seek) somewhere else.
+    /// * [`Corrupt`](crate::Error::Corrupt): the batch at the position is damaged. It is never
+    ///   skipped silently: `seek` past the offsets that the error names to go on without it.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "the record borrows from the reader"
+    )]
+    pub fn next(&mut self) -> Result<Option<ConsumerRecord<'_>>> {
+        if self.is_ready()? {
+            Ok(self.partition.next())
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// The records up to the end of a batch, as they were appended together, or `None` at the end of
+    /// the log. Unlike the records of [`next`](Self::next) they can be kept.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub fn next_batch(&mut self) -> Result<Option<Records>> {
+        if !self.is_ready()? {
+            return Ok(None);
+        }
+        let mut records = Records::with_capacity(1);
+        if let Some(run) = self.partition.take(usize::MAX) {
+            records.push(run);
+        }
+        Ok(Some(records))
+    }
+
+    /// Blocks until a record is readable, at most for `timeout`; true if one is.
+    ///
+    /// ```
+    /// # fn main() -> streamlog::Result<()> {
+    /// # use std::time::Duration;
+    /// # use streamlog::{Broker, Position, Record, TopicConfig};
+    /// # let broker = Broker::in_memory();
+    /// # broker.create_topic("clicks", TopicConfig::default())?;
+    /// # let partition = broker.topic("clicks")?.partition(0)?;
+    /// let mut tail = partition.reader(Position::Latest)?;
+    /// assert!(!tail.wait(Duration::ZERO)?);
+    /// partition.append(&[Record::value_only("new")])?;
+    /// assert!(tail.wait(Duration::from_secs(1))?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub fn wait(&mut self, timeout: Duration) -> Result<bool> {
+        if self.is_ready()? {
+            return Ok(true);
+        }
+        if timeout.is_zero() {
+            return Ok(false);
+        }
+        let deadline = Instant::now().checked_add(timeout);
+        let found = self.park_until_ready(deadline);
+        self.partition
+            .partition()
+            .waiters()
+            .unregister(&self.waiter);
+        found
+    }
+
+    /// The offset of the next record (or a lower one, where records are missing).
+    pub fn position(&self) -> Offset {
+        self.partition.position()
+    }
+
+    /// Goes elsewhere, forward or back. An offset out of range shows at the next read; other
+    /// positions are looked up now.
+    pub fn seek(&mut self, position: Position) -> Result<()> {
+        let position = resolve(self.partition.partition(), position)?;
+        self.partition.seek(position, NO_EPOCH);
+        Ok(())
+    }
+
+    fn is_ready(&mut self) -> Result<bool> {
+        if self.partition.has_record() {
+            return Ok(true);
+        }
+        self.broker.check_open()?;
+        self.partition.ready()
+    }
+
+    /// Register, look again, park.
+    fn park_until_ready(&mut self, deadline: Option<Instant>) -> Result<bool> {
+        loop {
+            self.waiter.reset();
+            self.partition.partition().waiters().register(&self.waiter);
+            if self.is_ready()? {
+                return Ok(true);
+            }
+            if !park(&self.waiter, deadline) {
+                return self.is_ready();
+            }
+        }
+    }
+}
+
+/// Parks until woken, or until the deadline if there is one; true if woken.
+pub(crate) fn park(waiter: &Waiter, deadline: Option<Instant>) -> bool {
+    /// A deadline that the clock cannot express: park again and again.
+    const LONG: Duration = Duration::from_secs(3600);
+    match deadline {
+        Some(deadline) => waiter.park_until(deadline),
+        None => {
+            waiter.park_until(Instant::now() + LONG);
+            true
+        }
+    }
+}
+
+/// The offset of the first record at or behind `offset` whose timestamp is `timestamp` or later.
+pub(crate) fn first_at_or_after(
+    partition: &PartitionState,
+    offset: Offset,
+    timestamp: Timestamp,
+) -> Result<Option<Offset>> {
+    let mut cursor = Cursor::at(offset);
+    while let Some(batch) = partition.fetch(&mut cursor)? {
+        if batch.header.attributes.is_control() || batch.header.max_timestamp < timestamp {
+            continue;
+        }
+        let mut run = RecordRun::new(partition.id(), batch)?;
+        run.skip_below(offset);
+        if let Some(record) = run.iter().find(|record| record.timestamp() >= timestamp) {
+            return Ok(Some(record.offset()));
+        }
+    }
+    Ok(None)
+}
+
+fn resolve(partition: &PartitionState, position: Position) -> Result<Offset> {
+    match position {
+        // Checked by the fetch, as in Kafka.
+        Position::Offset(offset) => Ok(offset),
+        other => partition.resolve(other),
+    }
+}

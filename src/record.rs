@@ -33,7 +33,10 @@ pub struct Record<'a> {
 impl<'a> Record<'a> {
     /// A record for `topic`, without key and value.
     pub fn to(topic: &'a str) -> Self {
-        Self { topic, ..Self::default() }
+        Self {
+            topic,
+            ..Self::default()
+        }
     }
 
     /// A record with a value and no topic, for [`Partition::append`](crate::Partition::append),
@@ -57,7 +60,10 @@ impl<'a> Record<'a> {
 
     /// Adds a header. Keys may repeat, and order is kept.
     pub fn header<V: AsRef<[u8]> + ?Sized>(mut self, key: &'a str, value: &'a V) -> Self {
-        self.headers.push(HeaderRef { key, value: Some(value.as_ref()) });
+        self.headers.push(HeaderRef {
+            key,
+            value: Some(value.as_ref()),
+        });
         self
     }
 
@@ -113,7 +119,10 @@ impl<'a> Headers<'a> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = HeaderRef<'a>> {
-        self.inline[..self.inline_count].iter().chain(&self.more).copied()
+        self.inline[..self.inline_count]
+            .iter()
+            .chain(&self.more)
+            .copied()
     }
 }
 
@@ -141,7 +150,10 @@ pub struct TopicPartition {
 impl TopicPartition {
     /// Names a partition. It need not exist.
     pub fn new(topic: impl Into<Arc<str>>, partition: u32) -> Self {
-        Self { topic: topic.into(), partition }
+        Self {
+            topic: topic.into(),
+            partition,
+        }
     }
 
     /// The topic's name.
@@ -205,6 +217,13 @@ mod tests {
             record = record.header(key, "v");
         }
         assert_eq!(record.headers.len(), keys.len());
-        assert_eq!(record.headers.iter().map(|header| header.key).collect::<Vec<_>>(), keys);
+        assert_eq!(
+            record
+                .headers
+                .iter()
+                .map(|header| header.key)
+                .collect::<Vec<_>>(),
+            keys
+        );
     }
 }

@@ -4,14 +4,98 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::broker::BrokerState;
 use crate::config::TopicConfig;
-use crate::partition::PartitionState;
+use crate::error::{Error, Result};
+use crate::format::topic_id::TopicId;
+use crate::partition::{Partition, PartitionState};
 
 /// What everybody who uses a topic shares.
 #[derive(Debug)]
 pub(crate) struct TopicState {
     pub(crate) name: Arc<str>,
-    pub(crate) config: ArcSwap<TopicConfig>,
+    pub(crate) id: TopicId,
+    /// Written by a directory that Kafka used: offsets may have gaps.
+    pub(crate) adopted: bool,
+    pub(crate) config: Arc<ArcSwap<TopicConfig>>,
     /// Grows with `add_partitions`; a snapshot, so that looking costs no lock.
     pub(crate) partitions: ArcSwap<Vec<Arc<PartitionState>>>,
+}
+
+impl TopicState {
+    /// The partition of this number.
+    pub(crate) fn partition(&self, partition: u32) -> Result<Arc<PartitionState>> {
+        let partitions = self.partitions.load();
+        let found = usize::try_from(partition)
+            .ok()
+            .and_then(|index| partitions.get(index));
+        found.cloned().ok_or_else(|| Error::UnknownPartition {
+            topic: self.name.to_string(),
+            partition,
+            count: u32::try_from(partitions.len()).unwrap_or(u32::MAX),
+        })
+    }
+}
+
+/// A topic of a broker. Cheap to clone; clones are the same topic.
+///
+/// ```
+/// # fn main() -> streamlog::Result<()> {
+/// use streamlog::{Broker, Record, TopicConfig};
+///
+/// let broker = Broker::in_memory();
+/// broker.create_topic("user-clicks", TopicConfig::default().partitions(3))?;
+/// let topic = broker.topic("user-clicks")?;
+/// assert_eq!(topic.partition_count(), 3);
+/// topic.partition(0)?.append(&[Record::value_only("hello")])?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Topic {
+    broker: Arc<BrokerState>,
+    state: Arc<TopicState>,
+}
+
+impl Topic {
+    pub(crate) fn new(broker: Arc<BrokerState>, state: Arc<TopicState>) -> Self {
+        Self { broker, state }
+    }
+
+    /// The topic's name.
+    pub fn name(&self) -> &str {
+        &self.state.name
+    }
+
+    /// The id that Kafka's `partition.metadata` files carry: 22 characters. A topic that is deleted
+    /// and made again has another one.
+    pub fn id(&self) -> String {
+        self.state.id.to_string()
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<TopicConfig> {
+        self.state.config.load_full()
+    }
+
+    /// How many partitions there are now; [`Broker::add_partitions`](crate::Broker::add_partitions)
+    /// adds more.
+    pub fn partition_count(&self) -> u32 {
+        u32::try_from(self.state.partitions.load().len()).unwrap_or(u32::MAX)
+    }
+
+    /// The partition of this number, from 0; `UnknownPartition` if there are fewer.
+    pub fn partition(&self, partition: u32) -> Result<Partition> {
+        let state = self.state.partition(partition)?;
+        Ok(Partition::new(Arc::clone(&self.broker), state))
+    }
+
+    /// All partitions, in order.
+    pub fn partitions(&self) -> Vec<Partition> {
+        let partitions = self.state.partitions.load();
+        partitions
+            .iter()
+            .map(|state| Partition::new(Arc::clone(&self.broker), Arc::clone(state)))
+            .collect()
+    }
 }

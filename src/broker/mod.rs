@@ -1,80 +1,359 @@
 //! The broker: opens a directory, keeps the topics, shuts down.
+//!
+//! ```text
+//!   open:   lock ─▶ manifest ─▶ clean marker ─▶ partitions (recovery) ─▶ serve     (open.rs)
+//!   live:   registry (topics), housekeeping (linger, syncs), offsets (groups)
+//!   close:  flush producers ─▶ sync and close logs ─▶ checkpoints ─▶ clean marker ─▶ unlock
+//! ```
 
+mod builder;
+mod checkpoints;
+mod housekeeping;
+mod open;
+mod registry;
+mod report;
+mod topics;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
+pub use builder::BrokerBuilder;
+pub(crate) use housekeeping::{Housekeeping, Lingering};
+pub use report::{ClampedCommit, PartitionRecovery, RecoveryReport};
+
+use self::registry::Registry;
 use crate::clock::Clock;
-use crate::config::TopicConfig;
-use crate::error::Result;
-use crate::group::offsets::OffsetStore;
-use crate::topic::TopicState;
+use crate::config::{Durability, TopicConfig};
+use crate::consumer::ConsumerBuilder;
+use crate::disk::sim::SimDisk;
+use crate::disk::{DirLock, Disk};
+use crate::error::{Error, Result};
+use crate::group::offsets::{CONSUMER_OFFSETS, OffsetStore};
+use crate::log::durable_ends::DurableEnds;
+use crate::notify::Waiters;
+use crate::partition::PartitionState;
+use crate::producer::ProducerBuilder;
+use crate::record::Offset;
+use crate::topic::{Topic, TopicState};
+
+/// A data directory, opened: topics, and what produces to and consumes from them.
+///
+/// Cheap to clone, `Send + Sync`; clones are the same broker. One broker at a time can have a
+/// directory open. [`close`](Self::close) it to know that everything is on disk; dropping the last
+/// handle (producers, consumers, topics and partitions are handles too) does the same, silently.
+///
+/// ```no_run
+/// # fn main() -> streamlog::Result<()> {
+/// use streamlog::{Broker, TopicConfig};
+///
+/// let broker = Broker::open("data")?;
+/// broker.create_topic("user-clicks", TopicConfig::default().partitions(3))?;
+/// broker.close()
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Broker {
+    state: Arc<BrokerState>,
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker")
+            .field("root", &self.state.root)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Broker {
+    /// Opens the data directory, or makes it: takes its lock, and recovers what a crash left behind.
+    /// What that found is in [`recovery_report`](Self::recovery_report).
+    ///
+    /// A directory that Apache Kafka wrote (a copy of a broker's log directory) is adopted: its
+    /// topics are there with default configurations.
+    ///
+    /// # Errors
+    /// `Locked` if another broker has it open; `UnsupportedFormat` if a newer version wrote it;
+    /// `ReadOnly` or `Io` if it cannot be written. Damaged partitions are no error here: the others
+    /// work, and who reads the damaged place is told.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::builder(dir).open()
+    }
+
+    /// More choices for opening a directory.
+    pub fn builder(dir: impl AsRef<Path>) -> BrokerBuilder {
+        BrokerBuilder::new(dir.as_ref())
+    }
+
+    /// A broker without a directory, gone with its last handle: for tests. It behaves the same.
+    ///
+    /// # Panics
+    /// Never: nothing in memory can fail to open.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        let opened = Self::builder("memory").storage(SimDisk::new()).open();
+        opened.unwrap_or_else(|error| unreachable!("a disk in memory opens: {error}"))
+    }
+
+    pub(crate) fn from_state(state: Arc<BrokerState>) -> Self {
+        Self { state }
+    }
+
+    /// Makes a topic. It is there, with all partitions, when this returns, and after any crash.
+    ///
+    /// # Errors
+    /// `TopicExists`, also if a name differs only in `.` and `_`; `InvalidTopicName`;
+    /// `InvalidConfig`.
+    pub fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
+        self.state.check_open()?;
+        Ok(self.topic_handle(self.state.create_topic(name, config)?))
+    }
+
+    /// The topic of this name.
+    ///
+    /// # Errors
+    /// `UnknownTopic` if there is none.
+    pub fn topic(&self, name: &str) -> Result<Topic> {
+        self.state.check_open()?;
+        Ok(self.topic_handle(self.state.topic(name)?))
+    }
+
+    /// All topics by name, without internal ones (`__consumer_offsets`).
+    pub fn topics(&self) -> Vec<Topic> {
+        let all = self.state.topics().into_iter();
+        all.filter(|topic| !topic.name.starts_with("__"))
+            .map(|topic| self.topic_handle(topic))
+            .collect()
+    }
+
+    fn topic_handle(&self, state: Arc<TopicState>) -> Topic {
+        Topic::new(Arc::clone(&self.state), state)
+    }
+
+    /// Replaces a topic's configuration; it is in force when this returns, and after any crash. If
+    /// `config` asks for more partitions than there are, they are added; partitions are never
+    /// removed. To change one setting, start from [`Topic::config`].
+    ///
+    /// # Errors
+    /// `UnknownTopic`; `InvalidConfig`.
+    pub fn alter_topic(&self, name: &str, config: TopicConfig) -> Result<()> {
+        self.state.check_open()?;
+        self.state.alter_topic(name, config)
+    }
+
+    /// Raises a topic's number of partitions to `count`. Keys may map to other partitions from then
+    /// on; records stay where they are.
+    ///
+    /// # Errors
+    /// `UnknownTopic`; `InvalidConfig` if there are as many already.
+    pub fn add_partitions(&self, name: &str, count: u32) -> Result<()> {
+        self.state.check_open()?;
+        self.state.add_partitions(name, count)
+    }
+
+    /// Deletes a topic with its records and its committed offsets. Records that were polled stay
+    /// valid. A topic of the same name made later is another one.
+    ///
+    /// # Errors
+    /// `UnknownTopic`.
+    pub fn delete_topic(&self, name: &str) -> Result<()> {
+        self.state.check_open()?;
+        self.state.delete_topic(name)
+    }
+
+    /// Builds a producer.
+    pub fn producer(&self) -> ProducerBuilder {
+        ProducerBuilder::new(Arc::clone(&self.state))
+    }
+
+    /// Builds a consumer.
+    pub fn consumer(&self) -> ConsumerBuilder {
+        ConsumerBuilder::new(Arc::clone(&self.state))
+    }
+
+    /// What opening the directory found and did.
+    pub fn recovery_report(&self) -> &RecoveryReport {
+        &self.state.report
+    }
+
+    /// Does what the background thread would do by now: appends batches that have lingered long
+    /// enough, syncs partitions whose `flush.ms` is over. For brokers built with
+    /// [`background(false)`](BrokerBuilder::background).
+    pub fn run_housekeeping(&self) -> Result<()> {
+        self.state.check_open()?;
+        self.state
+            .housekeeping
+            .run(self.state.clock.monotonic(), false)
+    }
+
+    /// Closes the broker: appends open batches, makes everything durable, and leaves the clean marker
+    /// that lets the next open skip recovery. All other handles get `Closed` from then on; records
+    /// that were polled stay valid.
+    ///
+    /// # Errors
+    /// The first failure. The directory is unlocked in any case, and the next open recovers.
+    pub fn close(self) -> Result<()> {
+        self.state.close()
+    }
+}
 
 /// What all handles of one broker share. Handles hold an `Arc` of it; the last one closes it.
 #[derive(Debug)]
 pub(crate) struct BrokerState {
+    root: PathBuf,
+    disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
-}
-
-/// Something with work that falls due: a producer with open batches.
-pub(crate) trait Lingering: Send + Sync + std::fmt::Debug {
-    /// Appends what has waited long enough (everything if `all`); returns when the next is due, in
-    /// terms of [`Clock::monotonic`].
-    fn append_due(&self, now: Duration, all: bool) -> Option<Duration>;
+    registry: Registry,
+    ends: Arc<DurableEnds>,
+    housekeeping: Arc<Housekeeping>,
+    offsets: OffsetStore,
+    /// Durability of group offsets.
+    durability: Durability,
+    topic_waiters: Waiters,
+    report: RecoveryReport,
+    closed: AtomicBool,
+    /// Held until the broker is closed.
+    lock: Mutex<Option<Box<dyn DirLock>>>,
 }
 
 impl BrokerState {
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
     }
 
+    pub(crate) fn housekeeping(&self) -> &Housekeeping {
+        &self.housekeeping
+    }
+
+    /// What acknowledgements promise where nobody says otherwise: for the offsets of groups.
+    pub(crate) fn durability(&self) -> Durability {
+        self.durability
+    }
+
     /// `Err(Closed)` after the broker was closed.
     pub(crate) fn check_open(&self) -> Result<()> {
-        todo!()
+        if self.closed.load(Ordering::Acquire) {
+            Err(Error::Closed("broker"))
+        } else {
+            Ok(())
+        }
     }
 
     /// `Err(UnknownTopic)` if there is none.
     pub(crate) fn topic(&self, name: &str) -> Result<Arc<TopicState>> {
-        let _ = name;
-        todo!()
+        self.registry.topic(name)
     }
 
     /// All topics, internal ones (`__…`) included.
     pub(crate) fn topics(&self) -> Vec<Arc<TopicState>> {
-        todo!()
-    }
-
-    /// Makes an internal topic if it is missing; returns it.
-    pub(crate) fn internal_topic(&self, name: &str, config: TopicConfig) -> Result<Arc<TopicState>> {
-        let _ = (name, config);
-        todo!()
+        self.registry.topics().values().cloned().collect()
     }
 
     /// Rises with every change of the set of topics or partitions: one atomic load tells a consumer
     /// or producer that what it cached still holds.
     pub(crate) fn topics_version(&self) -> u64 {
-        todo!()
+        self.registry.version()
+    }
+
+    /// Woken after [`Self::topics_version`] rose, and when the broker closes: who sleeps in a poll
+    /// registers here too.
+    pub(crate) fn topic_waiters(&self) -> &Waiters {
+        &self.topic_waiters
     }
 
     /// Registers work for the housekeeping thread.
     pub(crate) fn register_lingering(&self, lingering: Weak<dyn Lingering>) {
-        let _ = lingering;
-        todo!()
+        self.housekeeping.register_lingering(lingering);
     }
 
     /// Tells the housekeeping thread that something falls due at `deadline` (monotonic time of the
     /// clock). Cheap: called whenever a producer opens a batch while it had none open.
     pub(crate) fn due_at(&self, deadline: Duration) {
-        let _ = deadline;
-        todo!()
+        self.housekeeping.due_at(deadline);
     }
 
     /// A producer id that no producer of this directory had before.
     pub(crate) fn next_producer_id(&self) -> Result<i64> {
-        todo!()
+        self.registry.next_producer_id()
     }
 
     /// Committed offsets of all groups.
     pub(crate) fn offsets(&self) -> &OffsetStore {
-        todo!()
+        &self.offsets
+    }
+
+    /// Moves a partition's log start forward, durably, before any reader is refused what is below.
+    pub(crate) fn delete_records(&self, partition: &PartitionState, offset: Offset) -> Result<()> {
+        self.check_open()?;
+        partition.check_open()?;
+        let (start, end) = (partition.log_start_offset(), partition.high_watermark());
+        if offset > end {
+            return Err(Error::OffsetOutOfRange {
+                partition: partition.id().clone(),
+                offset,
+                start,
+                end,
+            });
+        }
+        if offset > start {
+            self.registry.log_start(partition.id(), offset)?;
+            partition.log().raise_start(offset);
+        }
+        Ok(())
+    }
+
+    /// All partitions, those with committed offsets last: data is closed and synced before them.
+    fn partitions(&self) -> Vec<Arc<PartitionState>> {
+        let mut topics = self.topics();
+        topics.sort_by_key(|topic| &*topic.name == CONSUMER_OFFSETS);
+        topics
+            .iter()
+            .flat_map(|topic| topic.partitions.load().iter().cloned().collect::<Vec<_>>())
+            .collect()
+    }
+
+    /// Closes once; later calls find nothing to do.
+    fn close(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let appended = self.housekeeping.run(self.clock.monotonic(), true);
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.housekeeping.stop();
+        let closed = self.close_logs();
+        let outcome = appended
+            .and(closed)
+            .and_then(|()| self.write_clean_marker());
+        // Even after a failure: the next open recovers, and nothing is written here any more.
+        *self.lock.lock() = None;
+        self.topic_waiters.wake_all();
+        outcome
+    }
+
+    fn close_logs(&self) -> Result<()> {
+        let mut outcome = Ok(());
+        for partition in self.partitions() {
+            partition.shut();
+            let closed = partition.log().close();
+            outcome = outcome.and(closed);
+        }
+        outcome
+    }
+}
+
+impl Drop for BrokerState {
+    fn drop(&mut self) {
+        // Nobody is left to tell; what was acknowledged is safe, and the next open recovers the rest.
+        let _ = self.close();
     }
 }

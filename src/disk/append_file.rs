@@ -7,7 +7,10 @@
 //! Readers take slices below `published` without a lock; the writer writes at or above it, and may
 //! cut the file there again. So bytes that were shown never change, which is what
 //! [`map`](super::map) asks for.
-#![allow(unsafe_code, reason = "slices of a map are sound because of the published end kept here")]
+#![allow(
+    unsafe_code,
+    reason = "slices of a map are sound because of the published end kept here"
+)]
 
 use std::fmt;
 use std::io;
@@ -40,7 +43,12 @@ pub(crate) struct AppendFile {
 impl AppendFile {
     /// Wraps an open file of which nothing is published yet.
     pub(crate) fn new(path: PathBuf, file: Arc<dyn DiskFile>) -> Self {
-        Self { path, file, published: AtomicU64::new(0), map: ArcSwapOption::empty() }
+        Self {
+            path,
+            file,
+            published: AtomicU64::new(0),
+            map: ArcSwapOption::empty(),
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -49,7 +57,9 @@ impl AppendFile {
 
     /// Length of the file, published or not.
     pub(crate) fn len(&self) -> Result<u64> {
-        self.file.len().map_err(|error| self.error("look at", error))
+        self.file
+            .len()
+            .map_err(|error| self.error("look at", error))
     }
 
     /// End of what readers may see.
@@ -59,7 +69,10 @@ impl AppendFile {
 
     /// Writes at `position`, which is at or above the published end.
     pub(crate) fn write(&self, bytes: &[u8], position: u64) -> Result<()> {
-        assert!(position >= self.published(), "published bytes are never written again");
+        assert!(
+            position >= self.published(),
+            "published bytes are never written again"
+        );
         write_all_at(&*self.file, bytes, position).map_err(|error| self.error("write", error))
     }
 
@@ -72,7 +85,9 @@ impl AppendFile {
     /// Cuts the file at `len`, which is at or above the published end.
     pub(crate) fn truncate(&self, len: u64) -> Result<()> {
         assert!(len >= self.published(), "published bytes are never cut");
-        self.file.set_len(len).map_err(|error| self.error("truncate", error))
+        self.file
+            .set_len(len)
+            .map_err(|error| self.error("truncate", error))
     }
 
     /// Makes what was written durable.
@@ -91,7 +106,10 @@ impl AppendFile {
     /// If `range` is not below the published end.
     pub(crate) fn slice(&self, range: Range<u64>) -> Result<MappedBytes> {
         let published = self.published();
-        assert!(range.start <= range.end && range.end <= published, "only published bytes are shown");
+        assert!(
+            range.start <= range.end && range.end <= published,
+            "only published bytes are shown"
+        );
         let map = self.map_reaching(published)?;
         let start = usize::try_from(range.start).unwrap_or(usize::MAX);
         let end = usize::try_from(range.end).unwrap_or(usize::MAX);
@@ -106,8 +124,15 @@ impl AppendFile {
             return Ok(map);
         }
         // Two readers may map at once; the later map wins, and both are good.
-        let capacity = end.max(SMALLEST_MAP).checked_next_power_of_two().unwrap_or(end);
-        let map = Arc::new(self.file.map(capacity).map_err(|error| self.error("map", error))?);
+        let capacity = end
+            .max(SMALLEST_MAP)
+            .checked_next_power_of_two()
+            .unwrap_or(end);
+        let map = Arc::new(
+            self.file
+                .map(capacity)
+                .map_err(|error| self.error("map", error))?,
+        );
         self.map.store(Some(Arc::clone(&map)));
         Ok(map)
     }

@@ -5,7 +5,10 @@
 //! again**. [`AppendFile`](super::AppendFile) keeps it for files: it shows only what is below its
 //! published end, and writes only at or above it. [`Region`] moves to a fresh buffer when it is asked
 //! to overwrite bytes that were shown.
-#![allow(unsafe_code, reason = "borrowing mapped memory is what this module exists for")]
+#![allow(
+    unsafe_code,
+    reason = "borrowing mapped memory is what this module exists for"
+)]
 
 use std::fmt;
 use std::fs::File;
@@ -31,7 +34,9 @@ impl Map {
     /// Maps the first `capacity` bytes of a file, which may be shorter for now.
     pub(super) fn of_file(file: &File, capacity: usize) -> io::Result<Self> {
         let raw = MmapOptions::new().len(capacity).map_raw_read_only(file)?;
-        Ok(Self { memory: Memory::File(raw) })
+        Ok(Self {
+            memory: Memory::File(raw),
+        })
     }
 
     /// How many bytes can be looked at once they are written.
@@ -51,7 +56,10 @@ impl Map {
     /// Every byte of `range` was written, the file has not been cut below its end, and nobody
     /// writes to it while the map lives.
     pub(super) unsafe fn bytes(&self, range: Range<usize>) -> &[u8] {
-        assert!(range.start <= range.end && range.end <= self.capacity(), "range outside of the map");
+        assert!(
+            range.start <= range.end && range.end <= self.capacity(),
+            "range outside of the map"
+        );
         let start = match &self.memory {
             Memory::File(raw) => raw.as_ptr(),
             Memory::Region(buffer) => {
@@ -67,7 +75,9 @@ impl Map {
 
 impl fmt::Debug for Map {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Map").field("capacity", &self.capacity()).finish()
+        f.debug_struct("Map")
+            .field("capacity", &self.capacity())
+            .finish()
     }
 }
 
@@ -82,7 +92,10 @@ pub(crate) struct Region {
 enum Content {
     /// Never mapped so far.
     Private(Vec<u8>),
-    Shared { buffer: Arc<Buffer>, len: usize },
+    Shared {
+        buffer: Arc<Buffer>,
+        len: usize,
+    },
 }
 
 impl Default for Content {
@@ -100,8 +113,14 @@ struct Buffer {
 
 impl Buffer {
     fn new(capacity: usize) -> io::Result<Self> {
-        let memory = MmapOptions::new().len(capacity.max(4096)).map_anon()?.into();
-        Ok(Self { memory, shown: AtomicUsize::new(0) })
+        let memory = MmapOptions::new()
+            .len(capacity.max(4096))
+            .map_anon()?
+            .into();
+        Ok(Self {
+            memory,
+            shown: AtomicUsize::new(0),
+        })
     }
 
     fn capacity(&self) -> usize {
@@ -110,12 +129,22 @@ impl Buffer {
 
     /// Copies bytes in. The caller holds the region's lock, so there is one writer.
     fn write(&self, position: usize, bytes: &[u8]) {
-        assert!(position + bytes.len() <= self.capacity(), "write outside of the buffer");
-        assert!(position >= self.shown.load(Ordering::Relaxed), "write into bytes that were shown");
+        assert!(
+            position + bytes.len() <= self.capacity(),
+            "write outside of the buffer"
+        );
+        assert!(
+            position >= self.shown.load(Ordering::Relaxed),
+            "write into bytes that were shown"
+        );
         // SAFETY: inside the buffer, and not borrowed by anybody (both asserted above: what was
         // never shown has no borrower, and the region's lock keeps other writers out).
         unsafe {
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.memory.as_mut_ptr().add(position), bytes.len());
+            std::ptr::copy_nonoverlapping(
+                bytes.as_ptr(),
+                self.memory.as_mut_ptr().add(position),
+                bytes.len(),
+            );
         }
     }
 
@@ -124,20 +153,25 @@ impl Buffer {
         assert!(range.end <= self.capacity(), "read outside of the buffer");
         // SAFETY: inside the buffer (asserted), which is initialised (anonymous memory is zeroed),
         // and the region's lock keeps writers out.
-        unsafe { std::slice::from_raw_parts(self.memory.as_ptr().add(range.start), range.len()) }.to_vec()
+        unsafe { std::slice::from_raw_parts(self.memory.as_ptr().add(range.start), range.len()) }
+            .to_vec()
     }
 }
 
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Buffer").field("capacity", &self.capacity()).finish_non_exhaustive()
+        f.debug_struct("Buffer")
+            .field("capacity", &self.capacity())
+            .finish_non_exhaustive()
     }
 }
 
 impl Region {
     /// A region with this content.
     pub(crate) fn new(content: Vec<u8>) -> Self {
-        Self { content: Mutex::new(Content::Private(content)) }
+        Self {
+            content: Mutex::new(Content::Private(content)),
+        }
     }
 
     /// Length in bytes.
@@ -159,7 +193,9 @@ impl Region {
 
     /// Writes, growing the region as needed.
     pub(crate) fn write(&self, position: usize, bytes: &[u8]) -> io::Result<()> {
-        let end = position.checked_add(bytes.len()).ok_or(io::ErrorKind::FileTooLarge)?;
+        let end = position
+            .checked_add(bytes.len())
+            .ok_or(io::ErrorKind::FileTooLarge)?;
         match &mut *self.content.lock() {
             Content::Private(content) => {
                 if content.len() < end {
@@ -203,9 +239,18 @@ impl Region {
             }
             Content::Shared { buffer, len } => (Arc::clone(buffer), *len),
         };
-        let buffer = if old.capacity() < capacity { grown(&old, len, capacity)? } else { old };
-        *content = Content::Shared { buffer: Arc::clone(&buffer), len };
-        Ok(Map { memory: Memory::Region(buffer) })
+        let buffer = if old.capacity() < capacity {
+            grown(&old, len, capacity)?
+        } else {
+            old
+        };
+        *content = Content::Shared {
+            buffer: Arc::clone(&buffer),
+            len,
+        };
+        Ok(Map {
+            memory: Memory::Region(buffer),
+        })
     }
 }
 

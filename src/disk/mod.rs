@@ -12,7 +12,7 @@
 mod append_file;
 pub(crate) mod map;
 pub(crate) mod real;
-pub(crate) mod sim;
+pub mod sim;
 
 use std::fmt::Debug;
 use std::io;
@@ -87,7 +87,11 @@ pub(crate) struct DirEntry {
 }
 
 /// Reads until `buffer` is full or the file ends; returns how much was read.
-pub(crate) fn read_full_at(file: &dyn DiskFile, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+pub(crate) fn read_full_at(
+    file: &dyn DiskFile,
+    buffer: &mut [u8],
+    position: u64,
+) -> io::Result<usize> {
     let mut done = 0;
     while done < buffer.len() {
         match file.read_at(&mut buffer[done..], position + done as u64) {
@@ -125,7 +129,11 @@ pub(crate) fn read_file(disk: &dyn Disk, path: &Path, limit: usize) -> Result<Op
     };
     let len = usize::try_from(file.len().map_err(at)?).unwrap_or(usize::MAX);
     if len > limit {
-        return Err(Error::corrupt(path, 0, format!("{len} bytes long, expected at most {limit}")));
+        return Err(Error::corrupt(
+            path,
+            0,
+            format!("{len} bytes long, expected at most {limit}"),
+        ));
     }
     let mut bytes = vec![0; len];
     let count = read_full_at(&*file, &mut bytes, 0).map_err(at)?;
@@ -138,7 +146,8 @@ pub(crate) fn read_file(disk: &dyn Disk, path: &Path, limit: usize) -> Result<Op
 pub(crate) fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = with_suffix(path, ".tmp");
     let written = write_new_file(disk, &temporary, bytes).and_then(|()| {
-        disk.rename(&temporary, path).map_err(|error| Error::io("rename to", path, error))
+        disk.rename(&temporary, path)
+            .map_err(|error| Error::io("rename to", path, error))
     });
     if let Err(error) = written {
         // Best effort: a leftover is overwritten by the next attempt.
@@ -149,7 +158,9 @@ pub(crate) fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result
 }
 
 fn write_new_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
-    let file = disk.open(path, OpenMode::Truncate).map_err(|error| Error::io("create", path, error))?;
+    let file = disk
+        .open(path, OpenMode::Truncate)
+        .map_err(|error| Error::io("create", path, error))?;
     write_all_at(&*file, bytes, 0).map_err(|error| Error::io("write", path, error))?;
     file.sync().map_err(|error| Error::io("sync", path, error))
 }
@@ -157,7 +168,8 @@ fn write_new_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
 /// Makes the name of `path` durable.
 pub(crate) fn sync_parent(disk: &dyn Disk, path: &Path) -> Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
-    disk.sync_dir(dir).map_err(|error| Error::io("sync directory", dir, error))
+    disk.sync_dir(dir)
+        .map_err(|error| Error::io("sync directory", dir, error))
 }
 
 /// Removes a file, durably or not; it is fine if there is none.

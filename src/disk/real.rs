@@ -32,7 +32,9 @@ impl Disk for RealDisk {
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
             // A name that is not Unicode is none of ours.
-            let Ok(name) = entry.file_name().into_string() else { continue };
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
             let metadata = match fs::metadata(entry.path()) {
                 Ok(metadata) => metadata,
                 // Removed since, or a dangling link.
@@ -40,7 +42,11 @@ impl Disk for RealDisk {
                 Err(error) => return Err(error),
             };
             let is_dir = metadata.is_dir();
-            entries.push(DirEntry { name, is_dir, len: if is_dir { 0 } else { metadata.len() } });
+            entries.push(DirEntry {
+                name,
+                is_dir,
+                len: if is_dir { 0 } else { metadata.len() },
+            });
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
@@ -75,7 +81,11 @@ impl Disk for RealDisk {
     }
 
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn DirLock>>> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Box::new(RealLock(file)))),
             Err(TryLockError::WouldBlock) => Ok(None),

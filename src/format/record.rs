@@ -1,18 +1,47 @@
 //! Records: what lies between two batch headers.
+//!
+//! ```text
+//! length, attributes (1 byte, nothing defined), timestamp delta, offset delta,
+//! key length, key, value length, value, header count, then per header: key length, key, value length, value
+//! ```
+//!
+//! All integers are zigzag varints; length -1 is null. Reading is strict: the fields of a record add
+//! up to exactly its length, header keys are UTF-8, and every length is checked against the bytes
+//! that are there. Views borrow; nothing is allocated, whatever a count claims.
+//!
+//! A record's timestamp is the batch's base timestamp plus the delta, *except* on a batch with
+//! [`TimestampType::LogAppendTime`](super::TimestampType), where every record reports the batch's max
+//! timestamp. Callers do that: a record alone does not know its batch.
+//!
+//! Elsewhere: the base that deltas count from, and building batches (`batch`); codecs (`compression`).
 
-use super::Parsed;
 use super::batch::BatchHeader;
+use super::varint::{put_varlong, read_varint, read_varlong, varlong_size};
+use super::{Invalid, Parsed};
+use crate::record::Headers;
 
+#[cfg(test)]
+mod tests;
+
+/// Length, attributes, two deltas, two lengths, header count: no record takes fewer bytes.
+pub(crate) const MIN_RECORD_LEN: usize = 7;
+/// Two lengths: no header takes fewer bytes.
+const MIN_HEADER_LEN: usize = 2;
+
+/// A record in the bytes of its batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RecordView<'a> {
+    /// The record's offset is the batch's base offset plus this.
     pub(crate) offset_delta: u32,
+    /// The record's timestamp is the batch's base timestamp plus this, wrapping; see the module.
     pub(crate) timestamp_delta: i64,
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) value: Option<&'a [u8]>,
     pub(crate) headers: HeadersView<'a>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The headers of a record; checked when the record was read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct HeadersView<'a> {
     count: usize,
     bytes: &'a [u8],
@@ -22,39 +51,171 @@ impl<'a> HeadersView<'a> {
     pub(crate) fn len(&self) -> usize {
         self.count
     }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
+
+    /// Keys and values in the order they were written.
     pub(crate) fn iter(&self) -> HeadersIter<'a> {
         HeadersIter {
             left: self.count,
             bytes: self.bytes,
+            at: 0,
         }
     }
 }
 
+/// Keys and values of a record's headers.
 #[derive(Debug, Clone)]
 pub(crate) struct HeadersIter<'a> {
     left: usize,
     bytes: &'a [u8],
+    at: usize,
 }
 
 impl<'a> Iterator for HeadersIter<'a> {
     type Item = (&'a str, Option<&'a [u8]>);
+
     fn next(&mut self) -> Option<Self::Item> {
-        todo!()
+        self.left = self.left.checked_sub(1)?;
+        read_header(self.bytes, &mut self.at).ok()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
     }
 }
 
-pub(crate) fn read_record<'a>(_bytes: &'a [u8], _at: &mut usize) -> Parsed<RecordView<'a>> {
-    todo!()
+/// Reads the record at `at`, and moves `at` behind it.
+#[inline]
+pub(crate) fn read_record<'a>(bytes: &'a [u8], at: &mut usize) -> Parsed<RecordView<'a>> {
+    let start = *at;
+    let mut position = start;
+    let length = read_varint(bytes, &mut position)?;
+    let end = usize::try_from(length)
+        .ok()
+        .and_then(|length| position.checked_add(length))
+        .filter(|&end| end <= bytes.len())
+        .ok_or(Invalid {
+            at: start,
+            reason: "record length is negative or beyond the end of the records",
+        })?;
+    // Cut at the end only, so that positions in errors stay those of `bytes`.
+    let bytes = &bytes[..end];
+
+    position += 1; // The attributes: nothing is defined, and Kafka ignores them too.
+    let timestamp_delta = read_varlong(bytes, &mut position)?;
+    let delta_at = position;
+    let offset_delta = u32::try_from(read_varint(bytes, &mut position)?).map_err(|_| Invalid {
+        at: delta_at,
+        reason: "offset delta is negative",
+    })?;
+    let key = read_nullable(bytes, &mut position)?;
+    let value = read_nullable(bytes, &mut position)?;
+    let headers = read_headers(bytes, &mut position)?;
+    if position != end {
+        return Err(Invalid {
+            at: position,
+            reason: "record is longer than its fields",
+        });
+    }
+    *at = end;
+    Ok(RecordView {
+        offset_delta,
+        timestamp_delta,
+        key,
+        value,
+        headers,
+    })
 }
 
-pub(crate) fn check_records(_records: &[u8], _header: &BatchHeader) -> Parsed<()> {
-    todo!()
+#[inline]
+fn read_headers<'a>(bytes: &'a [u8], position: &mut usize) -> Parsed<HeadersView<'a>> {
+    let count_at = *position;
+    let count = read_varint(bytes, position)?;
+    if count == 0 {
+        return Ok(HeadersView::default());
+    }
+    let start = *position;
+    let count = usize::try_from(count)
+        .ok()
+        .filter(|&count| count <= (bytes.len() - start) / MIN_HEADER_LEN)
+        .ok_or(Invalid {
+            at: count_at,
+            reason: "header count is negative or more than fit the record",
+        })?;
+    for _ in 0..count {
+        read_header(bytes, position)?;
+    }
+    Ok(HeadersView {
+        count,
+        bytes: &bytes[start..*position],
+    })
 }
 
-/// Iterates over records that [`check_records`] accepted.
+fn read_header<'a>(bytes: &'a [u8], position: &mut usize) -> Parsed<(&'a str, Option<&'a [u8]>)> {
+    let start = *position;
+    let invalid = |reason| Invalid { at: start, reason };
+    let key = read_nullable(bytes, position)?.ok_or(invalid("header key is null"))?;
+    let key = std::str::from_utf8(key).map_err(|_| invalid("header key is not UTF-8"))?;
+    Ok((key, read_nullable(bytes, position)?))
+}
+
+/// Reads a length and as many bytes. Length -1 is null; less is refused.
+#[inline]
+fn read_nullable<'a>(bytes: &'a [u8], position: &mut usize) -> Parsed<Option<&'a [u8]>> {
+    let start = *position;
+    let length = read_varint(bytes, position)?;
+    let Ok(length) = usize::try_from(length) else {
+        return if length == -1 {
+            Ok(None)
+        } else {
+            Err(Invalid {
+                at: start,
+                reason: "length is below -1",
+            })
+        };
+    };
+    match bytes[*position..].get(..length) {
+        Some(field) => {
+            *position += length;
+            Ok(Some(field))
+        }
+        None => Err(Invalid {
+            at: start,
+            reason: "length is beyond the end of the record",
+        }),
+    }
+}
+
+/// Walks an uncompressed records section: exactly as many records as the header counts, nothing
+/// after them, and offsets that only rise and stay within the batch.
+pub(crate) fn check_records(records: &[u8], header: &BatchHeader) -> Parsed<()> {
+    let mut at = 0;
+    let mut least_delta = 0;
+    for _ in 0..header.records_count {
+        let start = at;
+        let record = read_record(records, &mut at)?;
+        if record.offset_delta < least_delta || record.offset_delta > header.last_offset_delta {
+            return Err(Invalid {
+                at: start,
+                reason: "offset does not rise, or leaves the batch",
+            });
+        }
+        least_delta = record.offset_delta + 1;
+    }
+    if at == records.len() {
+        Ok(())
+    } else {
+        Err(Invalid {
+            at,
+            reason: "bytes are left after the last record",
+        })
+    }
+}
+
+/// Iterates over records that [`check_records`] accepted. On others it ends at the first bad one.
 #[derive(Debug, Clone)]
 pub(crate) struct CheckedRecords<'a> {
     records: &'a [u8],
@@ -63,6 +224,7 @@ pub(crate) struct CheckedRecords<'a> {
 }
 
 impl<'a> CheckedRecords<'a> {
+    /// `records` is the uncompressed section, `count` the header's.
     pub(crate) fn new(records: &'a [u8], count: u32) -> Self {
         Self {
             records,
@@ -74,7 +236,96 @@ impl<'a> CheckedRecords<'a> {
 
 impl<'a> Iterator for CheckedRecords<'a> {
     type Item = RecordView<'a>;
+
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        todo!()
+        self.left = self.left.checked_sub(1)?;
+        read_record(self.records, &mut self.at).ok()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, usize::try_from(self.left).ok())
+    }
+}
+
+/// A record to be written, with the deltas that its batch gives it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RecordFields<'a> {
+    pub(super) offset_delta: u32,
+    pub(super) timestamp_delta: i64,
+    pub(super) key: Option<&'a [u8]>,
+    pub(super) value: Option<&'a [u8]>,
+    pub(super) headers: &'a Headers<'a>,
+}
+
+impl RecordFields<'_> {
+    /// How many bytes [`write`](Self::write) appends.
+    #[inline]
+    pub(super) fn size(&self) -> usize {
+        let body = self.body_size();
+        length_size(body) + body
+    }
+
+    /// The size without the leading length: what that length says.
+    #[inline]
+    fn body_size(&self) -> usize {
+        let headers: usize = self
+            .headers
+            .iter()
+            .map(|header| nullable_size(Some(header.key.as_bytes())) + nullable_size(header.value))
+            .sum();
+        1 + varlong_size(self.timestamp_delta)
+            + varlong_size(i64::from(self.offset_delta))
+            + nullable_size(self.key)
+            + nullable_size(self.value)
+            + length_size(self.headers.len())
+            + headers
+    }
+
+    #[inline]
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        put_length(self.body_size(), out);
+        out.push(0);
+        put_varlong(self.timestamp_delta, out);
+        put_varlong(i64::from(self.offset_delta), out);
+        put_nullable(self.key, out);
+        put_nullable(self.value, out);
+        put_length(self.headers.len(), out);
+        for header in self.headers.iter() {
+            put_nullable(Some(header.key.as_bytes()), out);
+            put_nullable(header.value, out);
+        }
+    }
+}
+
+/// Lengths beyond 31 bits would not be readable; the builder refuses to finish such a batch.
+#[inline]
+fn length_as_varlong(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
+}
+
+#[inline]
+fn length_size(length: usize) -> usize {
+    varlong_size(length_as_varlong(length))
+}
+
+#[inline]
+fn put_length(length: usize, out: &mut Vec<u8>) {
+    put_varlong(length_as_varlong(length), out);
+}
+
+#[inline]
+fn nullable_size(bytes: Option<&[u8]>) -> usize {
+    bytes.map_or(1, |bytes| length_size(bytes.len()) + bytes.len())
+}
+
+#[inline]
+fn put_nullable(bytes: Option<&[u8]>, out: &mut Vec<u8>) {
+    match bytes {
+        Some(bytes) => {
+            put_length(bytes.len(), out);
+            out.extend_from_slice(bytes);
+        }
+        None => put_varlong(-1, out),
     }
 }

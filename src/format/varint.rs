@@ -1,19 +1,206 @@
-//! Zigzag varints, 32 and 64 bits.
+//! Variable-length integers: zigzag, then seven bits a byte, low group first, high bit set on all
+//! bytes but the last.
+//!
+//! A 32-bit integer takes at most 5 bytes, a 64-bit one at most 10. A value of 32 bits has the
+//! same bytes in both widths, so there is one writer. Readers refuse what does not fit the width;
+//! they accept leading zero groups, as Kafka does, which no writer makes.
 
-use super::Parsed;
+use super::{Invalid, Parsed};
 
-pub(crate) fn read_varint(_bytes: &[u8], _at: &mut usize) -> Parsed<i32> {
-    todo!()
+/// The longest 64-bit varint.
+pub(crate) const MAX_VARLONG_LEN: usize = 10;
+const MAX_VARINT_LEN: usize = 5;
+
+/// Reads a 32-bit integer at `at`, and moves `at` behind it.
+#[inline]
+pub(crate) fn read_varint(bytes: &[u8], at: &mut usize) -> Parsed<i32> {
+    let start = *at;
+    let raw = read_unsigned(bytes, at, MAX_VARINT_LEN)?;
+    match u32::try_from(raw) {
+        Ok(raw) => Ok((raw >> 1).cast_signed() ^ -((raw & 1).cast_signed())),
+        Err(_) => Err(Invalid {
+            at: start,
+            reason: "varint does not fit 32 bits",
+        }),
+    }
 }
 
-pub(crate) fn read_varlong(_bytes: &[u8], _at: &mut usize) -> Parsed<i64> {
-    todo!()
+/// Reads a 64-bit integer at `at`, and moves `at` behind it.
+#[inline]
+pub(crate) fn read_varlong(bytes: &[u8], at: &mut usize) -> Parsed<i64> {
+    let raw = read_unsigned(bytes, at, MAX_VARLONG_LEN)?;
+    Ok((raw >> 1).cast_signed() ^ -((raw & 1).cast_signed()))
 }
 
-pub(crate) fn varlong_size(_value: i64) -> usize {
-    todo!()
+#[inline]
+fn read_unsigned(bytes: &[u8], at: &mut usize, longest: usize) -> Parsed<u64> {
+    // Deltas are mostly one byte, lengths one or two: those paths are worth their own branches.
+    match bytes.get(*at..) {
+        Some([first @ 0..=0x7f, ..]) => {
+            *at += 1;
+            Ok(u64::from(*first))
+        }
+        Some([first, second @ 0..=0x7f, ..]) => {
+            *at += 2;
+            Ok(u64::from(first & 0x7f) | u64::from(*second) << 7)
+        }
+        rest => read_long_unsigned(rest.unwrap_or_default(), at, longest),
+    }
 }
 
-pub(crate) fn put_varlong(_value: i64, _out: &mut Vec<u8>) {
-    todo!()
+#[inline(never)]
+fn read_long_unsigned(rest: &[u8], at: &mut usize, longest: usize) -> Parsed<u64> {
+    let mut value = 0;
+    for (index, &byte) in rest.iter().take(longest).enumerate() {
+        // The tenth byte holds the last of 64 bits.
+        if index + 1 == MAX_VARLONG_LEN && byte > 1 {
+            return Err(Invalid {
+                at: *at,
+                reason: "varint does not fit 64 bits",
+            });
+        }
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte < 0x80 {
+            *at += index + 1;
+            return Ok(value);
+        }
+    }
+    let reason = if rest.len() < longest {
+        "bytes end inside a varint"
+    } else {
+        "varint is too long"
+    };
+    Err(Invalid { at: *at, reason })
+}
+
+/// How many bytes [`put_varlong`] writes.
+#[inline]
+pub(crate) fn varlong_size(value: i64) -> usize {
+    // One byte for each seven significant bits, and one for zero: x * 9 / 64 is x / 7 here.
+    let bits = 64 - zigzag(value).leading_zeros();
+    ((bits * 9 + 64) / 64) as usize
+}
+
+/// Appends an integer of up to 64 bits.
+#[inline]
+pub(crate) fn put_varlong(value: i64, out: &mut Vec<u8>) {
+    let mut rest = zigzag(value);
+    while rest >= 0x80 {
+        out.push(low_group(rest) | 0x80);
+        rest >>= 7;
+    }
+    out.push(low_group(rest));
+}
+
+#[inline]
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
+}
+
+#[inline]
+fn low_group(value: u64) -> u8 {
+    value.to_le_bytes()[0] & 0x7f
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(value: i64) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_varlong(value, &mut out);
+        out
+    }
+
+    /// Values on both sides of every change of width.
+    fn interesting() -> impl Iterator<Item = i64> {
+        (0..64).flat_map(|bit| {
+            let power = 1i64 << bit;
+            [
+                power,
+                power.wrapping_sub(1),
+                power.wrapping_neg(),
+                power.wrapping_neg().wrapping_sub(1),
+            ]
+        })
+    }
+
+    #[test]
+    fn small_values_have_the_documented_bytes() {
+        assert_eq!(encoded(0), [0x00]);
+        assert_eq!(encoded(-1), [0x01]);
+        assert_eq!(encoded(1), [0x02]);
+        assert_eq!(encoded(63), [0x7e]);
+        assert_eq!(encoded(64), [0x80, 0x01]);
+        assert_eq!(encoded(i64::from(i32::MIN)), [0xff, 0xff, 0xff, 0xff, 0x0f]);
+        assert_eq!(
+            encoded(i64::MIN),
+            [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]
+        );
+    }
+
+    #[test]
+    fn values_come_back_and_sizes_are_exact() {
+        for value in interesting() {
+            let bytes = encoded(value);
+            assert_eq!(bytes.len(), varlong_size(value), "{value}");
+            let mut at = 0;
+            assert_eq!(read_varlong(&bytes, &mut at), Ok(value));
+            assert_eq!(at, bytes.len());
+
+            let mut at = 0;
+            let read = read_varint(&bytes, &mut at);
+            match i32::try_from(value) {
+                Ok(value) => assert_eq!((read, at), (Ok(value), bytes.len())),
+                Err(_) => assert!(read.is_err(), "{value} is not 32 bits"),
+            }
+        }
+    }
+
+    #[test]
+    fn truncated_varints_are_refused_and_do_not_move() {
+        for value in interesting() {
+            let bytes = encoded(value);
+            for end in 0..bytes.len() {
+                let mut at = 0;
+                assert_eq!(
+                    read_varlong(&bytes[..end], &mut at),
+                    Err(Invalid {
+                        at: 0,
+                        reason: "bytes end inside a varint"
+                    })
+                );
+                assert!(read_varint(&bytes[..end], &mut at).is_err());
+                assert_eq!(at, 0);
+            }
+        }
+        assert!(
+            read_varint(&[0], &mut 7).is_err(),
+            "a position beyond the end"
+        );
+    }
+
+    #[test]
+    fn varints_that_do_not_fit_are_refused() {
+        let refused = |bytes: &[u8]| read_varint(bytes, &mut 0).unwrap_err().reason;
+        assert_eq!(
+            refused(&[0x80, 0x80, 0x80, 0x80, 0x10]),
+            "varint does not fit 32 bits"
+        );
+        assert_eq!(refused(&[0xff; 6]), "varint is too long");
+        let refused = |bytes: &[u8]| read_varlong(bytes, &mut 0).unwrap_err().reason;
+        let mut bytes = [0xff; 11];
+        assert_eq!(refused(&bytes), "varint does not fit 64 bits");
+        bytes[9] = 0x02;
+        assert_eq!(refused(&bytes), "varint does not fit 64 bits");
+        bytes[9] = 0x01;
+        assert_eq!(read_varlong(&bytes, &mut 0), Ok(i64::MIN));
+    }
+
+    #[test]
+    fn leading_zero_groups_are_accepted() {
+        let mut at = 0;
+        assert_eq!(read_varint(&[0x82, 0x80, 0x00, 0x55], &mut at), Ok(1));
+        assert_eq!(at, 3);
+    }
 }

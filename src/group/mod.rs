@@ -1,3 +1,5 @@
-//! Consumer groups.
+//! Consumer groups: who is in them, and how far they have come.
 
+pub(crate) mod members;
+mod offset_log;
 pub(crate) mod offsets;

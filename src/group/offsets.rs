@@ -1,5 +1,321 @@
-//! Committed offsets.
+//! Committed offsets of all groups: how far each has come, in every partition.
+//!
+//! They are records of the compacted topic `__consumer_offsets`, in Kafka's schemas, and are served
+//! from memory. A group lives in the partition that Kafka would choose for it, so a directory that
+//! came from Kafka is understood, and the other way round. The topic is made at the first commit;
+//! each of its partitions is read at its first use, so opening a broker costs nothing.
+//!
+//! Elsewhere: one partition's log and state ([`offset_log`](super::offset_log)), positions, which are
+//! not committed yet (`consumer`).
+
+use std::sync::{Arc, OnceLock};
+
+use super::members::GroupMembers;
+use super::offset_log::{Change, Groups, OffsetLog};
+use crate::broker::BrokerState;
+use crate::config::TopicConfig;
+use crate::consumer::subscription::find_partition;
+use crate::error::{Error, Result};
+use crate::format::offsets_record::partition_for;
+use crate::record::{Offset, TopicPartition};
+use crate::topic::TopicState;
+
+/// The topic that holds committed offsets.
+pub(crate) const CONSUMER_OFFSETS: &str = "__consumer_offsets";
+
+/// Longest metadata string of a commit, in bytes (`offset.metadata.max.bytes`).
+const LONGEST_METADATA: usize = 4096;
+
+/// A committed offset and what was committed with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OffsetAndMetadata {
+    /// The **next** offset to read.
+    pub(crate) offset: Offset,
+    /// Leader epoch of the record before it; -1 if not known.
+    pub(crate) leader_epoch: i32,
+    /// The application's own note.
+    pub(crate) metadata: String,
+}
+
+impl OffsetAndMetadata {
+    /// An offset of which nothing more is known.
+    pub(crate) fn at(offset: Offset) -> Self {
+        Self {
+            offset,
+            leader_epoch: -1,
+            metadata: String::new(),
+        }
+    }
+}
+
+/// What opening after a crash did to a committed offset that lay beyond its partition's end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClampedOffset {
+    pub(crate) group: String,
+    pub(crate) partition: TopicPartition,
+    pub(crate) from: Offset,
+    /// The partition's end; `None` if there is no such partition, and the offset was removed.
+    pub(crate) to: Option<Offset>,
+}
 
 /// Committed offsets of all groups, kept in `__consumer_offsets`.
-#[derive(Debug)]
-pub(crate) struct OffsetStore {}
+#[derive(Debug, Default)]
+pub(crate) struct OffsetStore {
+    /// The topic's partitions in order, once the topic exists.
+    logs: OnceLock<Vec<OffsetLog>>,
+    members: GroupMembers,
+}
+
+impl OffsetStore {
+    /// Who is in which group.
+    pub(crate) fn members(&self) -> &GroupMembers {
+        &self.members
+    }
+
+    /// Commits all or none of these offsets for a group. Those that are committed already cost
+    /// nothing. Returns when the commit is as safe as the offsets topic's durability says; a durable
+    /// commit makes the data below it durable first (barrier W5).
+    pub(crate) fn commit(
+        &self,
+        broker: &BrokerState,
+        group: &str,
+        offsets: &[(TopicPartition, OffsetAndMetadata)],
+    ) -> Result<()> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let partitions = offsets
+            .iter()
+            .map(|(partition, committed)| {
+                check(committed)?;
+                find_partition(broker, partition)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let log = home(self.logs_or_create(broker)?, group)?;
+        if log.is_synced() {
+            for (partition, (_, committed)) in partitions.iter().zip(offsets) {
+                // A commit may lie beyond the end, as in Kafka; there is nothing to wait for there.
+                partition.wait_durable(committed.offset.min(partition.high_watermark()))?;
+            }
+        }
+        let end = log.write(broker.clock().wall(), |_| {
+            let changes = offsets.iter().map(|(partition, committed)| Change {
+                group: group.to_owned(),
+                partition: partition.clone(),
+                committed: Some(committed.clone()),
+            });
+            changes.collect()
+        })?;
+        if log.is_synced() {
+            log.wait_durable(end)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What a group committed for a partition.
+    pub(crate) fn fetch(
+        &self,
+        broker: &BrokerState,
+        group: &str,
+        partition: &TopicPartition,
+    ) -> Result<Option<OffsetAndMetadata>> {
+        self.read(broker, group, |groups| {
+            groups.get(group)?.get(partition).cloned()
+        })
+    }
+
+    /// The highest partition of a topic for which a group committed an offset.
+    pub(crate) fn highest_partition(
+        &self,
+        broker: &BrokerState,
+        group: &str,
+        topic: &str,
+    ) -> Result<Option<u32>> {
+        self.read(broker, group, |groups| {
+            let of_topic = groups
+                .get(group)?
+                .keys()
+                .filter(|partition| partition.topic() == topic);
+            of_topic.map(TopicPartition::partition).max()
+        })
+    }
+
+    /// The groups that have committed offsets, sorted.
+    pub(crate) fn groups(&self, broker: &BrokerState) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for log in self.existing_logs(broker)? {
+            names.extend(log.read(|groups| groups.keys().cloned().collect::<Vec<_>>())?);
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Removes what all groups committed for a topic that is being deleted. A damaged part of the
+    /// offsets does not save the others; its error is returned.
+    pub(crate) fn forget_topic(&self, broker: &BrokerState, topic: &str) -> Result<()> {
+        let mut result = Ok(());
+        for log in self.existing_logs(broker)? {
+            let written = log.write(broker.clock().wall(), |groups| {
+                changes_where(groups, |partition, _| {
+                    (partition.topic() == topic).then_some(None)
+                })
+            });
+            result = result.and(written.map(drop));
+        }
+        result
+    }
+
+    /// For an open after a crash: moves committed offsets that lie beyond their partition's end back
+    /// to it, and removes those of partitions that do not exist. Says what it did, and what could
+    /// not be read. Doing it again finds nothing to do.
+    pub(crate) fn recover(&self, broker: &BrokerState) -> (Vec<ClampedOffset>, Vec<Error>) {
+        let (mut clamped, mut failed) = (Vec::new(), Vec::new());
+        let logs = self.existing_logs(broker).unwrap_or_else(|error| {
+            failed.push(error);
+            &[]
+        });
+        for log in logs {
+            let mut found = Vec::new();
+            let written = log.write(broker.clock().wall(), |groups| {
+                let changes = changes_where(groups, |partition, committed| {
+                    clamp(broker, partition, committed)
+                });
+                found = changes
+                    .iter()
+                    .filter_map(|change| describe(groups, change))
+                    .collect();
+                changes
+            });
+            match written {
+                Ok(_) => clamped.append(&mut found),
+                Err(error) => failed.push(error),
+            }
+        }
+        (clamped, failed)
+    }
+
+    /// Looks at the groups that live where `group` does; `None` if nothing was ever committed.
+    fn read<T>(
+        &self,
+        broker: &BrokerState,
+        group: &str,
+        look: impl FnOnce(&Groups) -> Option<T>,
+    ) -> Result<Option<T>> {
+        match self.existing_logs(broker)? {
+            [] => Ok(None),
+            logs => home(logs, group)?.read(look),
+        }
+    }
+
+    /// The logs, or none if the topic does not exist yet.
+    fn existing_logs(&self, broker: &BrokerState) -> Result<&[OffsetLog]> {
+        if let Some(logs) = self.logs.get() {
+            return Ok(logs);
+        }
+        match broker.topic(CONSUMER_OFFSETS) {
+            Ok(topic) => Ok(self.logs_of(&topic)),
+            Err(Error::UnknownTopic { .. }) => Ok(&[]),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn logs_or_create(&self, broker: &BrokerState) -> Result<&[OffsetLog]> {
+        if let Some(logs) = self.logs.get() {
+            return Ok(logs);
+        }
+        let topic = broker.internal_topic(CONSUMER_OFFSETS, topic_config())?;
+        Ok(self.logs_of(&topic))
+    }
+
+    fn logs_of(&self, topic: &TopicState) -> &[OffsetLog] {
+        self.logs.get_or_init(|| {
+            topic
+                .partitions
+                .load()
+                .iter()
+                .map(Arc::clone)
+                .map(OffsetLog::new)
+                .collect()
+        })
+    }
+}
+
+/// Kafka's settings for the topic.
+fn topic_config() -> TopicConfig {
+    TopicConfig::default()
+}
+
+/// Where a group lives.
+fn home<'a>(logs: &'a [OffsetLog], group: &str) -> Result<&'a OffsetLog> {
+    let count = u32::try_from(logs.len()).unwrap_or(u32::MAX);
+    let partition = partition_for(group, count);
+    let index = usize::try_from(partition).unwrap_or(usize::MAX);
+    logs.get(index).ok_or_else(|| Error::UnknownPartition {
+        topic: CONSUMER_OFFSETS.to_owned(),
+        partition,
+        count,
+    })
+}
+
+fn check(committed: &OffsetAndMetadata) -> Result<()> {
+    let reason = if committed.metadata.len() > LONGEST_METADATA {
+        "metadata longer than offset.metadata.max.bytes=4096"
+    } else if i64::try_from(committed.offset).is_err() {
+        "committed offset above 9223372036854775807"
+    } else {
+        return Ok(());
+    };
+    Err(Error::InvalidRecord {
+        topic: CONSUMER_OFFSETS.to_owned(),
+        reason,
+    })
+}
+
+/// Changes for all committed offsets for which `choose` gives a new value (or `None`, to remove it).
+fn changes_where(
+    groups: &Groups,
+    choose: impl Fn(&TopicPartition, &OffsetAndMetadata) -> Option<Option<OffsetAndMetadata>>,
+) -> Vec<Change> {
+    let all = groups.iter().flat_map(|(group, offsets)| {
+        offsets
+            .iter()
+            .map(move |(partition, committed)| (group, partition, committed))
+    });
+    let changes = all.filter_map(|(group, partition, committed)| {
+        let committed = choose(partition, committed)?;
+        Some(Change {
+            group: group.clone(),
+            partition: partition.clone(),
+            committed,
+        })
+    });
+    changes.collect()
+}
+
+/// What becomes of a committed offset after a crash; `None`: it stays.
+fn clamp(
+    broker: &BrokerState,
+    partition: &TopicPartition,
+    committed: &OffsetAndMetadata,
+) -> Option<Option<OffsetAndMetadata>> {
+    match find_partition(broker, partition) {
+        Ok(log) if committed.offset <= log.high_watermark() => None,
+        Ok(log) => Some(Some(OffsetAndMetadata {
+            offset: log.high_watermark(),
+            ..committed.clone()
+        })),
+        Err(Error::UnknownTopic { .. } | Error::UnknownPartition { .. }) => Some(None),
+        Err(_) => None,
+    }
+}
+
+fn describe(groups: &Groups, change: &Change) -> Option<ClampedOffset> {
+    let former = groups.get(&change.group)?.get(&change.partition)?;
+    Some(ClampedOffset {
+        group: change.group.clone(),
+        partition: change.partition.clone(),
+        from: former.offset,
+        to: change.committed.as_ref().map(|committed| committed.offset),
+    })
+}

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::disk::{Disk, DiskFile, OpenMode, read_full_at, write_all_at};
 use crate::error::{Error, Result};
-use crate::format::durable_end::{PAIR_LEN, SLOT_LEN, Slot, latest};
+use crate::format::durable_end::{self, PAIR_LEN, SLOT_LEN, Slot, latest};
 use crate::format::metadata::TopicId;
 
 /// The file's name, in the data directory.
@@ -41,25 +41,39 @@ impl DurableEnds {
     /// Opens the file, or makes it, and reads what it says.
     pub(crate) fn open(disk: &dyn Disk, root: &Path) -> Result<Self> {
         let path = root.join(FILE_NAME);
-        let at = |action| { let path = path.clone(); move |error| Error::io(action, &path, error) };
+        let at = |action| {
+            let path = path.clone();
+            move |error| Error::io(action, &path, error)
+        };
         let file = disk.open(&path, OpenMode::Create).map_err(at("open"))?;
         let len = usize::try_from(file.len().map_err(at("look at"))?).unwrap_or(usize::MAX);
         // The file has a pair for each partition that ever lived at once; a stray giant is cut here.
         let mut bytes = vec![0; len.min(LARGEST_FILE)];
         let count = read_full_at(&*file, &mut bytes, 0).map_err(at("read"))?;
-        let mut places = Places { count: count.div_ceil(PAIR_LEN), ..Places::default() };
+        let mut places = Places {
+            count: count.div_ceil(PAIR_LEN),
+            ..Places::default()
+        };
         for (pair, bytes) in bytes[..count].chunks(PAIR_LEN).enumerate() {
             match latest(bytes) {
                 Some((slot, index)) => places.note(pair, slot, index),
                 None => places.free.push(pair),
             }
         }
-        Ok(Self { path, file, places: Mutex::new(places) })
+        Ok(Self {
+            path,
+            file,
+            places: Mutex::new(places),
+        })
     }
 
     /// What the file says about a partition.
     pub(crate) fn find(&self, topic: TopicId, partition: u32) -> Option<Slot> {
-        self.places.lock().found.get(&(topic, partition)).map(|(_, slot, _)| *slot)
+        self.places
+            .lock()
+            .found
+            .get(&(topic, partition))
+            .map(|(_, slot, _)| *slot)
     }
 
     /// Gives a partition its pair of slots, the one it had before if there is one.
@@ -74,8 +88,18 @@ impl DurableEnds {
                 (pair, 0, 1)
             }
         };
-        let turn = Mutex::new(Turn { generation, next_index: 1 - last_index });
-        Ok(DurableEnd { ends: Arc::clone(self), pair, topic, partition, turn })
+        let turn = Mutex::new(Turn {
+            generation,
+            end_offset: 0,
+            next_index: 1 - last_index,
+        });
+        Ok(DurableEnd {
+            ends: Arc::clone(self),
+            pair,
+            topic,
+            partition,
+            turn,
+        })
     }
 
     /// Forgets slots of partitions that are no more. Call once all that exist have claimed theirs.
@@ -87,12 +111,15 @@ impl DurableEnds {
 
     /// Makes all slots durable.
     pub(crate) fn sync(&self) -> Result<()> {
-        self.file.sync().map_err(|error| Error::io("sync", &self.path, error))
+        self.file
+            .sync()
+            .map_err(|error| Error::io("sync", &self.path, error))
     }
 
     fn write(&self, bytes: &[u8], pair: usize, offset: usize) -> Result<()> {
         let position = (pair * PAIR_LEN + offset) as u64;
-        write_all_at(&*self.file, bytes, position).map_err(|error| Error::io("write", &self.path, error))
+        write_all_at(&*self.file, bytes, position)
+            .map_err(|error| Error::io("write", &self.path, error))
     }
 }
 
@@ -103,8 +130,17 @@ impl Places {
     /// Keeps the higher generation if two pairs name the same partition.
     fn note(&mut self, pair: usize, slot: Slot, index: usize) {
         let key = (slot.topic_id, slot.partition);
-        let older = self.found.get(&key).is_some_and(|(_, known, _)| known.generation >= slot.generation);
-        let freed = if older { Some(pair) } else { self.found.insert(key, (pair, slot, index)).map(|(pair, ..)| pair) };
+        let older = self
+            .found
+            .get(&key)
+            .is_some_and(|(_, known, _)| known.generation >= slot.generation);
+        let freed = if older {
+            Some(pair)
+        } else {
+            self.found
+                .insert(key, (pair, slot, index))
+                .map(|(pair, ..)| pair)
+        };
         self.free.extend(freed);
     }
 
@@ -129,6 +165,8 @@ pub(crate) struct DurableEnd {
 #[derive(Debug)]
 struct Turn {
     generation: u64,
+    /// The bound written last in this process.
+    end_offset: u64,
     next_index: usize,
 }
 
@@ -148,6 +186,10 @@ impl DurableEnd {
     /// Writes a bound that holds from now on. Not synced: see the module's description.
     pub(crate) fn advance(&self, point: DurablePoint) -> Result<()> {
         let mut turn = self.turn.lock();
+        // A sync that began before a roll may end after it, with less to say.
+        if point.end_offset < turn.end_offset {
+            return Ok(());
+        }
         let slot = Slot {
             generation: turn.generation + 1,
             topic_id: self.topic,
@@ -155,11 +197,16 @@ impl DurableEnd {
             segment_base: point.segment_base,
             position: point.position,
             end_offset: point.end_offset,
-            clean: point.clean,
+            flags: if point.clean { Slot::CLEAN } else { 0 },
             digest: point.digest,
         };
-        self.ends.write(&slot.encode(), self.pair, turn.next_index * SLOT_LEN)?;
+        self.ends.write(
+            &durable_end::encode(&slot),
+            self.pair,
+            turn.next_index * SLOT_LEN,
+        )?;
         turn.generation += 1;
+        turn.end_offset = point.end_offset;
         turn.next_index = 1 - turn.next_index;
         Ok(())
     }

@@ -33,17 +33,27 @@ impl Epochs {
     /// Notes that `epoch` starts at `start_offset`; true if that was news. Later or equal entries,
     /// of a history that was cut off, are dropped.
     pub(crate) fn assign(&mut self, epoch: i32, start_offset: Offset) -> bool {
-        if self.entries.last().is_some_and(|last| last.epoch == epoch && last.start_offset <= start_offset) {
+        if self
+            .entries
+            .last()
+            .is_some_and(|last| last.epoch == epoch && last.start_offset <= start_offset)
+        {
             return false;
         }
-        self.entries.retain(|entry| entry.epoch < epoch && entry.start_offset < start_offset);
-        self.entries.push(EpochEntry { epoch, start_offset });
+        self.entries
+            .retain(|entry| entry.epoch < epoch && entry.start_offset < start_offset);
+        self.entries.push(EpochEntry {
+            epoch,
+            start_offset,
+        });
         true
     }
 
     /// The epoch of the batch at `offset`; `None` if it is not known.
     pub(crate) fn epoch_at(&self, offset: Offset) -> Option<i32> {
-        let behind = self.entries.partition_point(|entry| entry.start_offset <= offset);
+        let behind = self
+            .entries
+            .partition_point(|entry| entry.start_offset <= offset);
         behind.checked_sub(1).map(|index| self.entries[index].epoch)
     }
 
@@ -51,7 +61,9 @@ impl Epochs {
     /// one, or the log's end.
     pub(crate) fn end_of(&self, epoch: i32, log_end: Offset) -> Offset {
         let behind = self.entries.partition_point(|entry| entry.epoch <= epoch);
-        self.entries.get(behind).map_or(log_end, |next| next.start_offset.min(log_end))
+        self.entries
+            .get(behind)
+            .map_or(log_end, |next| next.start_offset.min(log_end))
     }
 }
 
@@ -60,17 +72,32 @@ mod tests {
     use super::*;
 
     fn epochs(entries: &[(i32, u64)]) -> Epochs {
-        Epochs::new(entries.iter().map(|&(epoch, start_offset)| EpochEntry { epoch, start_offset }).collect())
+        Epochs::new(
+            entries
+                .iter()
+                .map(|&(epoch, start_offset)| EpochEntry {
+                    epoch,
+                    start_offset,
+                })
+                .collect(),
+        )
     }
 
     #[test]
     fn a_position_beyond_its_epoch_is_noticed() {
         let epochs = epochs(&[(0, 0), (3, 10), (4, 25)]);
         assert_eq!(epochs.end_of(0, 40), 10);
-        assert_eq!(epochs.end_of(1, 40), 10, "an epoch without records ends where the next begins");
+        assert_eq!(
+            epochs.end_of(1, 40),
+            10,
+            "an epoch without records ends where the next begins"
+        );
         assert_eq!(epochs.end_of(4, 40), 40);
         assert_eq!(epochs.end_of(9, 40), 40);
-        assert_eq!((epochs.epoch_at(9), epochs.epoch_at(10), epochs.epoch_at(99)), (Some(0), Some(3), Some(4)));
+        assert_eq!(
+            (epochs.epoch_at(9), epochs.epoch_at(10), epochs.epoch_at(99)),
+            (Some(0), Some(3), Some(4))
+        );
     }
 
     #[test]
@@ -78,7 +105,23 @@ mod tests {
         let mut epochs = epochs(&[(0, 0), (1, 10)]);
         assert!(!epochs.assign(1, 12), "going on in an epoch is no news");
         assert!(epochs.assign(2, 10));
-        assert_eq!(epochs.entries(), &[EpochEntry { epoch: 0, start_offset: 0 }, EpochEntry { epoch: 2, start_offset: 10 }]);
-        assert_eq!(epochs.end_of(0, 5), 5, "the log was cut below the start of its last epoch");
+        assert_eq!(
+            epochs.entries(),
+            &[
+                EpochEntry {
+                    epoch: 0,
+                    start_offset: 0
+                },
+                EpochEntry {
+                    epoch: 2,
+                    start_offset: 10
+                }
+            ]
+        );
+        assert_eq!(
+            epochs.end_of(0, 5),
+            5,
+            "the log was cut below the start of its last epoch"
+        );
     }
 }

@@ -35,7 +35,10 @@ struct Place {
 impl Cursor {
     /// A cursor that stands at `next_offset`. No I/O; a bad offset shows at the first fetch.
     pub(crate) fn at(next_offset: Offset) -> Self {
-        Self { next_offset, place: None }
+        Self {
+            next_offset,
+            place: None,
+        }
     }
 }
 
@@ -67,7 +70,10 @@ impl Log {
             Some(place) if place.offset == cursor.next_offset => self.next_place(place)?,
             _ => self.locate(cursor.next_offset)?,
         };
-        let (header, bytes) = place.segment.read_batch(place.position, Some(place.offset), self.gaps)?;
+        let (header, bytes) =
+            place
+                .segment
+                .read_batch(place.position, Some(place.offset), self.gaps)?;
         self.check_epoch(&place, &header)?;
         place.position += u64::from(header.size);
         place.offset = header.next_offset();
@@ -82,7 +88,10 @@ impl Log {
             return Ok(None);
         }
         // Beyond the end of a log that lost its end, the loss is what to report.
-        Err(self.damage().cloned().unwrap_or_else(|| self.out_of_range(offset)))
+        Err(self
+            .damage()
+            .cloned()
+            .unwrap_or_else(|| self.out_of_range(offset)))
     }
 
     fn out_of_range(&self, offset: Offset) -> Error {
@@ -98,7 +107,10 @@ impl Log {
     fn check_epoch(&self, place: &Place, header: &BatchHeader) -> Result<()> {
         match self.epochs.load().epoch_at(header.base_offset) {
             Some(epoch) if epoch != header.leader_epoch && !self.gaps => {
-                let reason = format!("batch of leader epoch {}, expected {epoch}", header.leader_epoch);
+                let reason = format!(
+                    "batch of leader epoch {}, expected {epoch}",
+                    header.leader_epoch
+                );
                 Err(Error::corrupt(place.segment.path(), place.position, reason))
             }
             _ => Ok(()),
@@ -125,15 +137,24 @@ impl Log {
             }
             if let Some(found) = segment.locate(self.disk(), offset, self.gaps)? {
                 let (segment, position) = (Arc::clone(segment), found.position);
-                return Ok(Place { segment, position, offset: found.header.base_offset });
+                return Ok(Place {
+                    segment,
+                    position,
+                    offset: found.header.base_offset,
+                });
             }
         }
         Err(self.missing(offset, &segments))
     }
 
     fn missing(&self, offset: Offset, segments: &[Arc<Segment>]) -> Error {
-        let before = segments.iter().rev().find(|segment| segment.base() <= offset);
-        let base = before.and_then(|segment| segment.seal()).map_or(self.start_offset(), |seal| seal.end_offset);
+        let before = segments
+            .iter()
+            .rev()
+            .find(|segment| segment.base() <= offset);
+        let base = before
+            .and_then(|segment| segment.seal())
+            .map_or(self.start_offset(), |seal| seal.end_offset);
         Error::MissingSegment {
             file: super::names::FileKind::Log.path(&self.dir, base),
             reason: format!("offset {offset} was in it, and it is not there"),
@@ -142,7 +163,11 @@ impl Log {
 
     /// Damage in the active segment: nothing may be appended behind it.
     fn note_damage(&self, offset: Offset, error: &Error) {
-        let in_active = self.segments.load().last().is_some_and(|active| active.base() <= offset);
+        let in_active = self
+            .segments
+            .load()
+            .last()
+            .is_some_and(|active| active.base() <= offset);
         if in_active {
             let _ = self.damage.set(error.clone());
         }
@@ -152,7 +177,9 @@ impl Log {
     /// none below the readable end.
     pub(crate) fn locate_timestamp(&self, timestamp: Timestamp) -> Result<Option<Offset>> {
         for segment in self.segments.load().iter() {
-            if segment.seal().is_some_and(|seal| seal.max_timestamp < timestamp || seal.end_offset <= self.start_offset()) {
+            if segment.seal().is_some_and(|seal| {
+                seal.max_timestamp < timestamp || seal.end_offset <= self.start_offset()
+            }) {
                 continue;
             }
             if let Some(found) = segment.locate_timestamp(self.disk(), timestamp, self.gaps)? {

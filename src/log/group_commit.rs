@@ -89,7 +89,11 @@ impl GroupCommit {
         if self.durable_end() >= end {
             return Poll::Ready(());
         }
-        if !state.wakers.iter().any(|(needed, waker)| *needed == end && waker.will_wake(context.waker())) {
+        if !state
+            .wakers
+            .iter()
+            .any(|(needed, waker)| *needed == end && waker.will_wake(context.waker()))
+        {
             state.wakers.push((end, context.waker().clone()));
         }
         Poll::Pending

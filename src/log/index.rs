@@ -43,15 +43,26 @@ pub(crate) struct IndexBuilder {
 
 impl IndexBuilder {
     pub(crate) fn new(interval: u32) -> Self {
-        Self { interval: interval.into(), bytes_since_entry: 0, largest: None }
+        Self {
+            interval: interval.into(),
+            bytes_since_entry: 0,
+            largest: None,
+        }
     }
 
     /// Goes on behind entries that were loaded from a file, at byte `end` of the segment.
     /// The stored index has its final time entry, and so the largest timestamp.
     pub(crate) fn resume(interval: u32, index: &SegmentIndex, end: u64) -> Self {
-        let last_entry = index.offsets.last().map_or(0, |entry| u64::from(entry.position));
+        let last_entry = index
+            .offsets
+            .last()
+            .map_or(0, |entry| u64::from(entry.position));
         let bytes_since_entry = end.saturating_sub(last_entry);
-        Self { interval: interval.into(), bytes_since_entry, largest: index.times.last().copied() }
+        Self {
+            interval: interval.into(),
+            bytes_since_entry,
+            largest: index.times.last().copied(),
+        }
     }
 
     /// Largest timestamp so far; -1 if no record has one.
@@ -60,10 +71,16 @@ impl IndexBuilder {
     }
 
     /// Takes note of a batch; returns the entries that it is due, if any.
-    pub(crate) fn add(&mut self, batch: IndexedBatch) -> Option<(OffsetIndexEntry, Option<TimeIndexEntry>)> {
+    pub(crate) fn add(
+        &mut self,
+        batch: IndexedBatch,
+    ) -> Option<(OffsetIndexEntry, Option<TimeIndexEntry>)> {
         if batch.max_timestamp > self.largest_timestamp() {
             let relative_offset = batch.relative_last_offset;
-            self.largest = Some(TimeIndexEntry { timestamp: batch.max_timestamp, relative_offset });
+            self.largest = Some(TimeIndexEntry {
+                timestamp: batch.max_timestamp,
+                relative_offset,
+            });
         }
         let due = self.bytes_since_entry > self.interval;
         if due {
@@ -71,7 +88,15 @@ impl IndexBuilder {
         }
         self.bytes_since_entry += u64::from(batch.size);
         let relative_offset = batch.relative_last_offset;
-        due.then(|| (OffsetIndexEntry { relative_offset, position: batch.position }, self.largest))
+        due.then(|| {
+            (
+                OffsetIndexEntry {
+                    relative_offset,
+                    position: batch.position,
+                },
+                self.largest,
+            )
+        })
     }
 
     /// The time entry that a segment gets when it is sealed or closed.
@@ -91,7 +116,11 @@ impl SegmentIndex {
 
     /// Adds a time entry unless it brings nothing new: timestamps strictly rise.
     pub(crate) fn push_time(&mut self, entry: TimeIndexEntry) {
-        if self.times.last().is_none_or(|last| entry.timestamp > last.timestamp) {
+        if self
+            .times
+            .last()
+            .is_none_or(|last| entry.timestamp > last.timestamp)
+        {
             self.times.push(entry);
         }
     }
@@ -100,25 +129,36 @@ impl SegmentIndex {
     /// larger than `segment.index.bytes`.
     pub(crate) fn is_full(&self, limit: u32) -> bool {
         let limit = limit as usize;
-        self.offsets.len() >= limit / OffsetIndexEntry::LEN || self.times.len() + 1 >= limit / TimeIndexEntry::LEN
+        self.offsets.len() >= limit / OffsetIndexEntry::LEN
+            || self.times.len() + 1 >= limit / TimeIndexEntry::LEN
     }
 
     /// The last entry at or below `relative_offset`.
     pub(crate) fn offset_entry(&self, relative_offset: u32) -> Option<OffsetIndexEntry> {
-        let behind = self.offsets.partition_point(|entry| entry.relative_offset <= relative_offset);
+        let behind = self
+            .offsets
+            .partition_point(|entry| entry.relative_offset <= relative_offset);
         behind.checked_sub(1).map(|index| self.offsets[index])
     }
 
     /// The last entry with a timestamp below `timestamp`: every record up to its offset is older.
     pub(crate) fn time_entry_below(&self, timestamp: i64) -> Option<TimeIndexEntry> {
-        let behind = self.times.partition_point(|entry| entry.timestamp < timestamp);
+        let behind = self
+            .times
+            .partition_point(|entry| entry.timestamp < timestamp);
         behind.checked_sub(1).map(|index| self.times[index])
     }
 
     /// Reads the files of a segment of `log_len` bytes. `None` if one is missing or cannot be what
     /// its segment's index looks like, and has to be rebuilt.
-    pub(crate) fn load(disk: &dyn Disk, offsets: &Path, times: &Path, log_len: u64) -> Result<Option<Self>> {
-        let (Some(offsets), Some(times)) = (read_index(disk, offsets)?, read_index(disk, times)?) else {
+    pub(crate) fn load(
+        disk: &dyn Disk,
+        offsets: &Path,
+        times: &Path,
+        log_len: u64,
+    ) -> Result<Option<Self>> {
+        let (Some(offsets), Some(times)) = (read_index(disk, offsets)?, read_index(disk, times)?)
+        else {
             return Ok(None);
         };
         let index = Self {
@@ -131,19 +171,28 @@ impl SegmentIndex {
     }
 
     fn is_plausible(&self, log_len: u64) -> bool {
-        let rises = self
-            .offsets
-            .windows(2)
-            .all(|pair| pair[0].relative_offset < pair[1].relative_offset && pair[0].position < pair[1].position);
+        let rises = self.offsets.windows(2).all(|pair| {
+            pair[0].relative_offset < pair[1].relative_offset && pair[0].position < pair[1].position
+        });
         let first_is_real = self.offsets.first().is_none_or(|entry| entry.position > 0);
-        let inside = self.offsets.last().is_none_or(|entry| u64::from(entry.position) < log_len);
-        let times_rise = self.times.windows(2).all(|pair| pair[0].timestamp < pair[1].timestamp);
+        let inside = self
+            .offsets
+            .last()
+            .is_none_or(|entry| u64::from(entry.position) < log_len);
+        let times_rise = self
+            .times
+            .windows(2)
+            .all(|pair| pair[0].timestamp < pair[1].timestamp);
         rises && first_is_real && inside && times_rise
     }
 
     /// Writes both files anew and syncs them; their names become durable with the directory.
     pub(crate) fn store(&self, disk: &dyn Disk, offsets: &Path, times: &Path) -> Result<()> {
-        let bytes: Vec<u8> = self.offsets.iter().flat_map(|entry| entry.encode()).collect();
+        let bytes: Vec<u8> = self
+            .offsets
+            .iter()
+            .flat_map(|entry| entry.encode())
+            .collect();
         write_index(disk, offsets, &bytes)?;
         let bytes: Vec<u8> = self.times.iter().flat_map(|entry| entry.encode()).collect();
         write_index(disk, times, &bytes)
@@ -161,12 +210,22 @@ fn read_index(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>> {
 }
 
 /// Decodes entries up to the first that is none.
-fn decode_all<const LEN: usize, T>(bytes: &[u8], decode: impl Fn(&[u8; LEN]) -> Option<T>) -> Vec<T> {
-    bytes.as_chunks::<LEN>().0.iter().map_while(decode).collect()
+fn decode_all<const LEN: usize, T>(
+    bytes: &[u8],
+    decode: impl Fn(&[u8; LEN]) -> Option<T>,
+) -> Vec<T> {
+    bytes
+        .as_chunks::<LEN>()
+        .0
+        .iter()
+        .map_while(decode)
+        .collect()
 }
 
 fn write_index(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
-    let file = disk.open(path, OpenMode::Truncate).map_err(|error| Error::io("create", path, error))?;
+    let file = disk
+        .open(path, OpenMode::Truncate)
+        .map_err(|error| Error::io("create", path, error))?;
     write_all_at(&*file, bytes, 0).map_err(|error| Error::io("write", path, error))?;
     file.sync().map_err(|error| Error::io("sync", path, error))
 }
@@ -175,32 +234,75 @@ fn write_index(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn batch(relative_last_offset: u32, position: u32, size: u32, max_timestamp: i64) -> IndexedBatch {
-        IndexedBatch { relative_last_offset, position, size, max_timestamp }
+    fn batch(
+        relative_last_offset: u32,
+        position: u32,
+        size: u32,
+        max_timestamp: i64,
+    ) -> IndexedBatch {
+        IndexedBatch {
+            relative_last_offset,
+            position,
+            size,
+            max_timestamp,
+        }
     }
 
     #[test]
     fn an_entry_comes_after_more_than_the_interval() {
         let mut builder = IndexBuilder::new(100);
-        assert!(builder.add(batch(0, 0, 60, 5)).is_none(), "the first batch never has one");
-        assert!(builder.add(batch(1, 60, 40, 4)).is_none(), "100 bytes are not more than 100");
-        let (offset, time) = builder.add(batch(2, 100, 10, 3)).unwrap();
-        assert_eq!(offset, OffsetIndexEntry { relative_offset: 2, position: 100 });
-        assert_eq!(time, Some(TimeIndexEntry { timestamp: 5, relative_offset: 0 }));
+        assert!(
+            builder.add(batch(0, 0, 60, 5)).is_none(),
+            "the first batch never has one"
+        );
+        assert!(
+            builder.add(batch(1, 60, 40, 4)).is_none(),
+            "60 bytes are not more than 100"
+        );
+        assert!(
+            builder.add(batch(2, 100, 10, 3)).is_none(),
+            "100 bytes are not more than 100"
+        );
+        let (offset, time) = builder.add(batch(3, 110, 10, 3)).unwrap();
+        assert_eq!(
+            offset,
+            OffsetIndexEntry {
+                relative_offset: 3,
+                position: 110
+            }
+        );
+        assert_eq!(
+            time,
+            Some(TimeIndexEntry {
+                timestamp: 5,
+                relative_offset: 0
+            })
+        );
     }
 
     #[test]
     fn a_resumed_builder_goes_on_as_if_it_had_never_stopped() {
-        let batches: Vec<_> = (0..50).map(|i| batch(i, i * 30, 30, i64::from(i % 7))).collect();
+        let batches: Vec<_> = (0..50)
+            .map(|i| batch(i, i * 30, 30, i64::from(i % 7)))
+            .collect();
         for cut in 0..batches.len() {
             let (done, rest) = batches.split_at(cut);
             let mut builder = IndexBuilder::new(100);
             let mut stored = SegmentIndex::default();
-            done.iter().filter_map(|&batch| builder.add(batch)).for_each(|entry| stored.push(entry));
-            builder.final_time_entry().into_iter().for_each(|entry| stored.push_time(entry));
+            done.iter()
+                .filter_map(|&batch| builder.add(batch))
+                .for_each(|entry| stored.push(entry));
+            builder
+                .final_time_entry()
+                .into_iter()
+                .for_each(|entry| stored.push_time(entry));
             let mut resumed = IndexBuilder::resume(100, &stored, 30 * cut as u64);
             for &batch in rest {
-                assert_eq!(resumed.add(batch), builder.add(batch), "resumed after {cut} batches");
+                assert_eq!(
+                    resumed.add(batch),
+                    builder.add(batch),
+                    "resumed after {cut} batches"
+                );
             }
         }
     }
@@ -209,10 +311,19 @@ mod tests {
     fn lookups_find_the_entry_at_or_below() {
         let index = SegmentIndex {
             offsets: vec![
-                OffsetIndexEntry { relative_offset: 10, position: 100 },
-                OffsetIndexEntry { relative_offset: 20, position: 200 },
+                OffsetIndexEntry {
+                    relative_offset: 10,
+                    position: 100,
+                },
+                OffsetIndexEntry {
+                    relative_offset: 20,
+                    position: 200,
+                },
             ],
-            times: vec![TimeIndexEntry { timestamp: 5, relative_offset: 3 }],
+            times: vec![TimeIndexEntry {
+                timestamp: 5,
+                relative_offset: 3,
+            }],
         };
         assert_eq!(index.offset_entry(9), None);
         assert_eq!(index.offset_entry(10).unwrap().position, 100);

@@ -37,8 +37,9 @@ use self::epochs::Epochs;
 pub(crate) use self::fetch::{Cursor, FetchedBatch};
 pub(crate) use self::group_commit::GroupCommit;
 use self::segment::Segment;
-use self::writer::Writer;
 pub(crate) use self::writer::AppendContext;
+use self::writer::Writer;
+use crate::config::Durability;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::record::{Offset, Timestamp, TopicPartition};
@@ -69,8 +70,6 @@ pub(crate) struct Log {
     readable_end: AtomicU64,
     /// Next offset to be written. Written under the writer's mutex; for looking at without it.
     end: AtomicU64,
-    /// Readers see only what is durable.
-    read_durable_only: bool,
     /// Offsets may have gaps: the log was compacted, or was written by someone who may have done so.
     gaps: bool,
     /// For readers; the writer's own copy is in `writer`.
@@ -110,7 +109,11 @@ impl Log {
     /// of the rest nobody knows whether it will ever be.
     pub(crate) fn readable_end(&self) -> Offset {
         let end = self.readable_end.load(Ordering::Acquire);
-        if self.failure.get().is_some() { end.min(self.durable_end()) } else { end }
+        if self.failure.get().is_some() {
+            end.min(self.durable_end())
+        } else {
+            end
+        }
     }
 
     pub(crate) fn end_offset(&self) -> Offset {
@@ -127,7 +130,11 @@ impl Log {
 
     /// Bytes in the segments' files, up to what readers may see.
     pub(crate) fn size_bytes(&self) -> u64 {
-        self.segments.load().iter().map(|segment| segment.file().published()).sum()
+        self.segments
+            .load()
+            .iter()
+            .map(|segment| segment.file().published())
+            .sum()
     }
 
     /// Where records of `epoch` end, for telling a position from a suffix that was lost.
@@ -143,9 +150,10 @@ impl Log {
         let mut writer = self.writer.lock();
         let appended = writer.append(self, batch, context)?;
         self.end.store(writer.next_offset, Ordering::Release);
-        if !self.read_durable_only {
+        if context.config.durability < Durability::Synced {
             writer.active.file().publish(writer.position);
-            self.readable_end.store(writer.next_offset, Ordering::Release);
+            self.readable_end
+                .store(writer.next_offset, Ordering::Release);
         }
         Ok(appended)
     }
@@ -156,7 +164,11 @@ impl Log {
         self.check_failure()?;
         let (segment, point, names_unsynced) = {
             let writer = self.writer.lock();
-            (Arc::clone(&writer.active), writer.point(false), writer.names_unsynced)
+            (
+                Arc::clone(&writer.active),
+                writer.point(false),
+                writer.names_unsynced,
+            )
         };
         if point.end_offset <= self.durable_end() {
             return Ok(self.durable_end());
@@ -172,7 +184,8 @@ impl Log {
 
     /// Everything up to `point` is on the device, and published in its file.
     fn note_durable(&self, point: DurablePoint) {
-        self.readable_end.fetch_max(point.end_offset, Ordering::AcqRel);
+        self.readable_end
+            .fetch_max(point.end_offset, Ordering::AcqRel);
         self.commit.advance(point.end_offset);
         // Not being able to write the bound down costs recovery time, not data.
         let _ = self.durable_slot.advance(point);
@@ -185,7 +198,9 @@ impl Log {
     fn sync_names(&self) -> Result<()> {
         let parent = self.dir.parent().unwrap_or(Path::new("."));
         for dir in [self.dir.as_path(), parent] {
-            self.disk.sync_dir(dir).map_err(|error| Error::io("sync directory", dir, error))?;
+            self.disk
+                .sync_dir(dir)
+                .map_err(|error| Error::io("sync directory", dir, error))?;
         }
         Ok(())
     }
@@ -211,13 +226,18 @@ impl Log {
     pub(crate) fn check_failure(&self) -> Result<()> {
         match self.failure.get() {
             None => Ok(()),
-            Some(cause) => Err(Error::StorageFailed { partition: self.id.to_string(), cause: cause.clone() }),
+            Some(cause) => Err(Error::StorageFailed {
+                partition: self.id.to_string(),
+                cause: cause.clone(),
+            }),
         }
     }
 
     fn check_writable(&self) -> Result<()> {
         self.check_failure()?;
-        self.damage.get().map_or(Ok(()), |damage| Err(damage.clone()))
+        self.damage
+            .get()
+            .map_or(Ok(()), |damage| Err(damage.clone()))
     }
 
     /// What makes appends be refused, if anything does.
@@ -233,8 +253,22 @@ impl Log {
     /// Syncs, and leaves the files as a clean open wants them. The log must not be used afterwards.
     pub(crate) fn close(&self) -> Result<()> {
         self.commit.wait(self.end_offset(), || self.sync())?;
-        self.check_writable()?;
+        self.check_failure()?;
+        if self.damage().is_some() {
+            // Without a clean end, the next open looks again and says the same.
+            return Ok(());
+        }
         self.writer.lock().close(self)
+    }
+
+    /// The largest id among the producers that wrote to this log; -1 if there is none.
+    pub(crate) fn largest_producer_id(&self) -> i64 {
+        let entries = self.writer.lock().producers.to_snapshot();
+        entries
+            .iter()
+            .map(|entry| entry.producer_id)
+            .max()
+            .unwrap_or(-1)
     }
 
     /// Gives back what the log holds outside of its directory.

@@ -32,7 +32,13 @@ pub(crate) enum FileKind {
 }
 
 impl FileKind {
-    const ALL: [Self; 5] = [Self::Log, Self::OffsetIndex, Self::TimeIndex, Self::Seal, Self::ProducerSnapshot];
+    const ALL: [Self; 5] = [
+        Self::Log,
+        Self::OffsetIndex,
+        Self::TimeIndex,
+        Self::Seal,
+        Self::ProducerSnapshot,
+    ];
 
     fn suffix(self) -> &'static str {
         match self {
@@ -55,9 +61,14 @@ impl FileKind {
         if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        let kind = Self::ALL.into_iter().find(|kind| kind.suffix() == &name[20..])?;
+        let kind = Self::ALL
+            .into_iter()
+            .find(|kind| kind.suffix() == &name[20..])?;
         // Kafka's offsets are signed: a name above that is not a segment's.
-        let base = digits.parse().ok().filter(|base| i64::try_from(*base).is_ok())?;
+        let base = digits
+            .parse()
+            .ok()
+            .filter(|base| i64::try_from(*base).is_ok())?;
         Some((base, kind))
     }
 }
@@ -70,16 +81,32 @@ mod tests {
     fn names_read_back_as_what_they_were_made_of() {
         let path = FileKind::TimeIndex.path(Path::new("d"), 42);
         assert_eq!(path, Path::new("d/00000000000000000042.timeindex"));
-        assert_eq!(FileKind::parse("00000000000000000042.timeindex"), Some((42, FileKind::TimeIndex)));
+        assert_eq!(
+            FileKind::parse("00000000000000000042.timeindex"),
+            Some((42, FileKind::TimeIndex))
+        );
         assert_eq!(parse_partition_dir("my-topic-7"), Some(("my-topic", 7)));
     }
 
     #[test]
     fn stray_names_are_not_ours() {
-        for name in ["42.log", "0000000000000000004x.log", "00000000000000000042.log.deleted", "99999999999999999999.log"] {
+        for name in [
+            "42.log",
+            "0000000000000000004x.log",
+            "00000000000000000042.log.deleted",
+            "99999999999999999999.log",
+        ] {
             assert_eq!(FileKind::parse(name), None, "{name}");
         }
-        for name in ["t", "t-", "t-x", "t-1.abc-delete", "t-+1", "t-01", "t-99999999999"] {
+        for name in [
+            "t",
+            "t-",
+            "t-x",
+            "t-1.abc-delete",
+            "t-+1",
+            "t-01",
+            "t-99999999999",
+        ] {
             assert_eq!(parse_partition_dir(name), None, "{name}");
         }
     }

@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+use super::Log;
 use super::durable_ends::DurableEnds;
 use super::epochs::Epochs;
 use super::group_commit::GroupCommit;
@@ -21,15 +22,14 @@ use super::producer_state::ProducerState;
 use super::segment::Segment;
 use super::tail::{self, Floor, WalkPlan, Walked};
 use super::writer::{EPOCH_FILE, Writer};
-use super::Log;
-use crate::config::{Durability, TopicConfig};
+use crate::config::TopicConfig;
 use crate::disk::{AppendFile, Disk, OpenMode, read_file, replace_file};
 use crate::error::{Error, Result};
 use crate::format::checkpoint::EpochCheckpoint;
 use crate::format::durable_end::Slot;
 use crate::format::metadata::{PartitionMetadata, TopicId};
 use crate::format::producer_snapshot;
-use crate::format::seal::{FrameDigest, Seal};
+use crate::format::seal::{self, FrameDigest, Seal};
 use crate::record::{Offset, Timestamp, TopicPartition};
 
 /// What opening one partition's log takes.
@@ -73,7 +73,10 @@ pub struct PartitionRecovery {
 impl PartitionRecovery {
     /// True if there was nothing to cut, to rebuild or to report.
     pub fn is_clean(&self) -> bool {
-        self.truncated_bytes == 0 && self.set_aside.is_none() && self.rebuilt.is_empty() && self.damage.is_empty()
+        self.truncated_bytes == 0
+            && self.set_aside.is_none()
+            && self.rebuilt.is_empty()
+            && self.damage.is_empty()
     }
 }
 
@@ -111,6 +114,7 @@ struct LastSegment {
     next_offset: Offset,
     index: IndexBuilder,
     digest: FrameDigest,
+    batches: u64,
     first_timestamp: Option<Timestamp>,
 }
 
@@ -118,8 +122,11 @@ impl<'a> Recovery<'a> {
     fn new(request: &'a OpenRequest<'a>) -> Result<Self> {
         let disk = &**request.disk;
         let (files, names_unsynced) = list_files(disk, request)?;
-        let bases: Vec<_> =
-            files.iter().filter(|(_, kind, _)| *kind == FileKind::Log).map(|(base, ..)| *base).collect();
+        let bases: Vec<_> = files
+            .iter()
+            .filter(|(_, kind, _)| *kind == FileKind::Log)
+            .map(|(base, ..)| *base)
+            .collect();
         let slot = request.ends.find(request.topic_id, request.id.partition());
         let mut recovery = Self {
             request,
@@ -140,7 +147,10 @@ impl<'a> Recovery<'a> {
     }
 
     fn len_of(&self, base: Offset, kind: FileKind) -> Option<u64> {
-        self.files.iter().find(|(b, k, _)| (*b, *k) == (base, kind)).map(|(.., len)| *len)
+        self.files
+            .iter()
+            .find(|(b, k, _)| (*b, *k) == (base, kind))
+            .map(|(.., len)| *len)
     }
 
     fn path(&self, base: Offset, kind: FileKind) -> PathBuf {
@@ -151,12 +161,17 @@ impl<'a> Recovery<'a> {
     fn load_epochs(&mut self) -> Result<()> {
         let path = self.request.dir.join(EPOCH_FILE);
         let stored = read_small(self.disk, &path)?;
-        let decoded = stored.as_deref().and_then(|bytes| EpochCheckpoint::decode(bytes).ok());
+        let decoded = stored
+            .as_deref()
+            .and_then(|bytes| EpochCheckpoint::decode(bytes).ok());
         if let Some(entries) = decoded {
             self.epochs = Epochs::new(entries);
             return Ok(());
         }
-        let has_batches = self.files.iter().any(|(_, kind, len)| *kind == FileKind::Log && *len > 0);
+        let has_batches = self
+            .files
+            .iter()
+            .any(|(_, kind, len)| *kind == FileKind::Log && *len > 0);
         if !has_batches && stored.is_none() {
             return Ok(());
         }
@@ -164,24 +179,38 @@ impl<'a> Recovery<'a> {
             let (file, len) = self.open_log_file(base)?;
             let mut found = Vec::new();
             let floor = Floor::default();
-            tail::walk(&file, self.plan(base, len, floor), &mut Epochs::default(), |header| {
-                found.push((header.leader_epoch, header.base_offset));
-            })?;
+            tail::walk(
+                &file,
+                self.plan(base, len, floor),
+                &mut Epochs::default(),
+                |header| {
+                    found.push((header.leader_epoch, header.base_offset));
+                },
+            )?;
             found.into_iter().for_each(|(epoch, offset)| {
                 self.epochs.assign(epoch, offset);
             });
         }
-        replace_file(self.disk, &path, &EpochCheckpoint::encode(self.epochs.entries()))?;
+        replace_file(
+            self.disk,
+            &path,
+            &EpochCheckpoint::encode(self.epochs.entries()),
+        )?;
         self.report.rebuilt.push(path);
         Ok(())
     }
 
     /// Takes the newest good snapshot; the batches behind it are added as segments are walked.
     fn load_producers(&mut self) -> Result<()> {
-        let snapshots: Vec<_> =
-            self.files.iter().filter(|(_, kind, _)| *kind == FileKind::ProducerSnapshot).map(|(offset, ..)| *offset).collect();
+        let snapshots: Vec<_> = self
+            .files
+            .iter()
+            .filter(|(_, kind, _)| *kind == FileKind::ProducerSnapshot)
+            .map(|(offset, ..)| *offset)
+            .collect();
         for &offset in snapshots.iter().rev() {
-            let bytes = read_small(self.disk, &self.path(offset, FileKind::ProducerSnapshot))?.unwrap_or_default();
+            let bytes = read_small(self.disk, &self.path(offset, FileKind::ProducerSnapshot))?
+                .unwrap_or_default();
             if let Ok(entries) = producer_snapshot::decode(&bytes) {
                 self.producers = ProducerState::from_snapshot(&entries);
                 self.producers_until = offset;
@@ -193,14 +222,23 @@ impl<'a> Recovery<'a> {
 
     fn open_log_file(&self, base: Offset) -> Result<(AppendFile, u64)> {
         let path = self.path(base, FileKind::Log);
-        let file = self.disk.open(&path, OpenMode::Write).map_err(|error| Error::io("open", &path, error))?;
+        let file = self
+            .disk
+            .open(&path, OpenMode::Write)
+            .map_err(|error| Error::io("open", &path, error))?;
         let file = AppendFile::new(path, file);
         let len = file.len()?;
         Ok((file, len))
     }
 
     fn plan(&self, base: Offset, len: u64, floor: Floor) -> WalkPlan {
-        WalkPlan { base, len, index_interval: self.request.config.index_interval_bytes, gaps: self.request.gaps, floor }
+        WalkPlan {
+            base,
+            len,
+            index_interval: self.request.config.index_interval_bytes,
+            gaps: self.request.gaps,
+            floor,
+        }
     }
 
     fn damaged(&mut self, error: &Error) {
@@ -213,7 +251,10 @@ impl<'a> Recovery<'a> {
             && first > self.request.start.max(self.first_possible())
         {
             let file = self.path(self.request.start, FileKind::Log);
-            self.damaged(&Error::MissingSegment { file, reason: format!("the log now begins at offset {first}") });
+            self.damaged(&Error::MissingSegment {
+                file,
+                reason: format!("the log now begins at offset {first}"),
+            });
         }
         let mut sealed = Vec::new();
         for pair in bases.windows(2) {
@@ -224,7 +265,11 @@ impl<'a> Recovery<'a> {
 
     /// A log that others may have cut at the front begins where it begins.
     fn first_possible(&self) -> Offset {
-        if self.request.gaps { self.bases.first().copied().unwrap_or(0) } else { 0 }
+        if self.request.gaps {
+            self.bases.first().copied().unwrap_or(0)
+        } else {
+            0
+        }
     }
 
     /// Opens a segment that has a successor, which starts at `next_base`.
@@ -232,11 +277,15 @@ impl<'a> Recovery<'a> {
         let (file, len) = self.open_log_file(base)?;
         let seal_path = self.path(base, FileKind::Seal);
         let stored = match self.len_of(base, FileKind::Seal) {
-            Some(_) => read_small(self.disk, &seal_path)?.and_then(|bytes| Seal::decode(&bytes).ok()),
+            Some(_) => {
+                read_small(self.disk, &seal_path)?.and_then(|bytes| seal::decode(&bytes).ok())
+            }
             None => None,
         };
         let seal = stored.filter(|seal| seal.base_offset == base);
-        let indexes_there = [FileKind::OffsetIndex, FileKind::TimeIndex].iter().all(|kind| self.len_of(base, *kind).is_some());
+        let indexes_there = [FileKind::OffsetIndex, FileKind::TimeIndex]
+            .iter()
+            .all(|kind| self.len_of(base, *kind).is_some());
         let needs_producers = self.producers_until < next_base;
         let mut seal = match seal {
             Some(seal) if indexes_there && !needs_producers => seal,
@@ -252,10 +301,17 @@ impl<'a> Recovery<'a> {
     fn check_sealed(&mut self, file: &AppendFile, len: u64, seal: &mut Seal, next_base: Offset) {
         if len < seal.end_position {
             let reason = format!("it is {len} bytes long and was {}", seal.end_position);
-            self.damaged(&Error::MissingSegment { file: file.path().to_path_buf(), reason });
+            self.damaged(&Error::MissingSegment {
+                file: file.path().to_path_buf(),
+                reason,
+            });
             seal.end_position = len;
         } else if len > seal.end_position {
-            self.damaged(&Error::corrupt(file.path(), seal.end_position, "there are bytes behind the end of the segment"));
+            self.damaged(&Error::corrupt(
+                file.path(),
+                seal.end_position,
+                "there are bytes behind the end of the segment",
+            ));
         }
         if seal.end_offset < next_base && !self.request.gaps {
             let file = self.path(seal.end_offset, FileKind::Log);
@@ -265,12 +321,28 @@ impl<'a> Recovery<'a> {
     }
 
     /// Reads a sealed segment as a whole, to make its seal, indexes or producer state again.
-    fn walk_sealed(&mut self, base: Offset, file: &AppendFile, len: u64, known: Option<Seal>) -> Result<Seal> {
+    fn walk_sealed(
+        &mut self,
+        base: Offset,
+        file: &AppendFile,
+        len: u64,
+        known: Option<Seal>,
+    ) -> Result<Seal> {
         // All of it is durable: whatever is wrong is damage.
-        let floor = Floor { position: 0, offset: Offset::MAX, offset_at_position: None };
+        let floor = Floor {
+            position: 0,
+            offset: Offset::MAX,
+            offset_at_position: None,
+        };
         let (producers, until) = (&mut self.producers, self.producers_until);
         let mut epochs = Epochs::default();
-        let plan = WalkPlan { base, len, index_interval: self.request.config.index_interval_bytes, gaps: self.request.gaps, floor };
+        let plan = WalkPlan {
+            base,
+            len,
+            index_interval: self.request.config.index_interval_bytes,
+            gaps: self.request.gaps,
+            floor,
+        };
         let walked = tail::walk(file, plan, &mut epochs, |header| {
             if header.base_offset >= until {
                 producers.record(header);
@@ -284,8 +356,14 @@ impl<'a> Recovery<'a> {
             return Ok(known.unwrap_or(Seal {
                 base_offset: base,
                 end_position: len,
-                end_offset: self.bases.iter().copied().find(|next| *next > base).unwrap_or(walked.next_offset),
+                end_offset: self
+                    .bases
+                    .iter()
+                    .copied()
+                    .find(|next| *next > base)
+                    .unwrap_or(walked.next_offset),
                 max_timestamp: Timestamp::MAX,
+                batches: walked.batches,
                 frame_digest: walked.digest.value(),
             }));
         }
@@ -294,6 +372,7 @@ impl<'a> Recovery<'a> {
             end_position: walked.position,
             end_offset: walked.next_offset,
             max_timestamp: walked.builder.largest_timestamp(),
+            batches: walked.batches,
             frame_digest: walked.digest.value(),
         };
         match known {
@@ -302,7 +381,7 @@ impl<'a> Recovery<'a> {
             None => {
                 self.store_index(base, &walked)?;
                 let path = self.path(base, FileKind::Seal);
-                replace_file(self.disk, &path, &seal.encode())?;
+                replace_file(self.disk, &path, &seal::encode(&seal))?;
                 self.report.rebuilt.push(path);
                 Ok(seal)
             }
@@ -310,25 +389,39 @@ impl<'a> Recovery<'a> {
     }
 
     fn store_index(&mut self, base: Offset, walked: &Walked) -> Result<()> {
-        let (offsets, times) = (self.path(base, FileKind::OffsetIndex), self.path(base, FileKind::TimeIndex));
+        let (offsets, times) = (
+            self.path(base, FileKind::OffsetIndex),
+            self.path(base, FileKind::TimeIndex),
+        );
         let mut index = walked.index.clone();
-        walked.builder.final_time_entry().into_iter().for_each(|entry| index.push_time(entry));
+        walked
+            .builder
+            .final_time_entry()
+            .into_iter()
+            .for_each(|entry| index.push_time(entry));
         let len = self.len_of(base, FileKind::Log).unwrap_or(0);
         if SegmentIndex::load(self.disk, &offsets, &times, len)?.as_ref() != Some(&index) {
             index.store(self.disk, &offsets, &times)?;
-            self.disk.sync_dir(&self.request.dir).map_err(|error| Error::io("sync directory", &self.request.dir, error))?;
+            self.disk
+                .sync_dir(&self.request.dir)
+                .map_err(|error| Error::io("sync directory", &self.request.dir, error))?;
             self.report.rebuilt.extend([offsets, times]);
         }
         Ok(())
     }
 
     fn open_last_segment(&mut self) -> Result<LastSegment> {
-        let durable_end = self.slot.map_or(0, |slot| slot.end_offset).max(self.request.recovery_point);
+        let durable_end = self
+            .slot
+            .map_or(0, |slot| slot.end_offset)
+            .max(self.request.recovery_point);
         let Some(&base) = self.bases.last() else {
             return self.begin_anew(durable_end);
         };
         let last = match (self.request.clean, self.slot) {
-            (true, Some(slot)) if slot.clean && slot.segment_base == base => self.open_clean(base, slot)?,
+            (true, Some(slot)) if slot.is_clean() && slot.segment_base == base => {
+                self.open_clean(base, slot)?
+            }
             _ => self.open_unclean(base, durable_end)?,
         };
         if let Some(slot) = self.slot.filter(|slot| slot.segment_base > base) {
@@ -342,7 +435,10 @@ impl<'a> Recovery<'a> {
         let base = durable_end.max(self.request.start);
         if durable_end > self.request.start {
             let file = self.path(self.request.start, FileKind::Log);
-            let error = Error::MissingSegment { file, reason: format!("the log reached offset {durable_end}") };
+            let error = Error::MissingSegment {
+                file,
+                reason: format!("the log reached offset {durable_end}"),
+            };
             self.damaged(&error);
             self.fatal_damage = Some(error);
         }
@@ -351,14 +447,22 @@ impl<'a> Recovery<'a> {
 
     fn new_segment(&mut self, base: Offset) -> Result<LastSegment> {
         let path = self.path(base, FileKind::Log);
-        let file = self.disk.open(&path, OpenMode::Create).map_err(|error| Error::io("create", &path, error))?;
+        let file = self
+            .disk
+            .open(&path, OpenMode::Create)
+            .map_err(|error| Error::io("create", &path, error))?;
         self.names_unsynced = true;
         Ok(LastSegment {
-            segment: Arc::new(Segment::active(base, AppendFile::new(path, file), SegmentIndex::default())),
+            segment: Arc::new(Segment::active(
+                base,
+                AppendFile::new(path, file),
+                SegmentIndex::default(),
+            )),
             position: 0,
             next_offset: base,
             index: IndexBuilder::new(self.request.config.index_interval_bytes),
             digest: FrameDigest::new(),
+            batches: 0,
             first_timestamp: None,
         })
     }
@@ -366,7 +470,10 @@ impl<'a> Recovery<'a> {
     /// The segment that was active is gone. What is left ends before it; an append would hide the gap.
     fn note_lost_successor(&mut self, end: Offset, slot: Slot) {
         let file = self.path(slot.segment_base, FileKind::Log);
-        let reason = format!("the log reached offset {} and ends at {end}", slot.end_offset);
+        let reason = format!(
+            "the log reached offset {} and ends at {end}",
+            slot.end_offset
+        );
         let error = Error::MissingSegment { file, reason };
         self.damaged(&error);
         self.fatal_damage = Some(error);
@@ -378,12 +485,21 @@ impl<'a> Recovery<'a> {
         if len != slot.position {
             return self.open_changed(base, file, len, slot);
         }
-        let (offsets, times) = (self.path(base, FileKind::OffsetIndex), self.path(base, FileKind::TimeIndex));
+        let (offsets, times) = (
+            self.path(base, FileKind::OffsetIndex),
+            self.path(base, FileKind::TimeIndex),
+        );
         let loaded = SegmentIndex::load(self.disk, &offsets, &times, len)?;
         let producers_known = self.producers_until >= slot.end_offset;
-        let Some(index) = loaded.filter(|index| producers_known && (len == 0 || !index.times.is_empty())) else {
+        let Some(index) =
+            loaded.filter(|index| producers_known && (len == 0 || !index.times.is_empty()))
+        else {
             // A missing index or snapshot: frames are enough to make them again.
-            let floor = Floor { position: len, offset: slot.end_offset, offset_at_position: Some(slot.end_offset) };
+            let floor = Floor {
+                position: len,
+                offset: slot.end_offset,
+                offset_at_position: Some(slot.end_offset),
+            };
             let last = self.walk_last(base, file, len, floor)?;
             if len > 0 {
                 self.report.rebuilt.extend([offsets, times]);
@@ -399,23 +515,42 @@ impl<'a> Recovery<'a> {
             position: len,
             next_offset: slot.end_offset,
             index: builder,
-            digest: FrameDigest::resume(slot.digest, 0),
+            digest: FrameDigest::resume(slot.digest),
+            // Counted again only when the segment is walked; the seal's count is for people.
+            batches: 0,
             first_timestamp,
         })
     }
 
     /// The file changed after an orderly close: somebody else did that, so all of it is kept.
-    fn open_changed(&mut self, base: Offset, file: AppendFile, len: u64, slot: Slot) -> Result<LastSegment> {
+    fn open_changed(
+        &mut self,
+        base: Offset,
+        file: AppendFile,
+        len: u64,
+        slot: Slot,
+    ) -> Result<LastSegment> {
         let error = if len < slot.position {
             let reason = format!("it is {len} bytes long and was {}", slot.position);
-            Error::MissingSegment { file: file.path().to_path_buf(), reason }
+            Error::MissingSegment {
+                file: file.path().to_path_buf(),
+                reason,
+            }
         } else {
-            Error::corrupt(file.path(), slot.position, "there are bytes behind the end of the log")
+            Error::corrupt(
+                file.path(),
+                slot.position,
+                "there are bytes behind the end of the log",
+            )
         };
         self.damaged(&error);
         self.fatal_damage = Some(error);
         let len = len.min(slot.position);
-        let floor = Floor { position: len, offset: slot.end_offset, offset_at_position: None };
+        let floor = Floor {
+            position: len,
+            offset: slot.end_offset,
+            offset_at_position: None,
+        };
         self.walk_last(base, file, len, floor)
     }
 
@@ -423,17 +558,35 @@ impl<'a> Recovery<'a> {
     fn open_unclean(&mut self, base: Offset, durable_end: Offset) -> Result<LastSegment> {
         let (file, len) = self.open_log_file(base)?;
         let floor = match self.slot {
-            Some(slot) if slot.segment_base == base => {
-                Floor { position: slot.position, offset: durable_end, offset_at_position: Some(slot.end_offset) }
-            }
-            _ => Floor { position: 0, offset: durable_end, offset_at_position: None },
+            Some(slot) if slot.segment_base == base => Floor {
+                position: slot.position,
+                offset: durable_end,
+                offset_at_position: Some(slot.end_offset),
+            },
+            _ => Floor {
+                position: 0,
+                offset: durable_end,
+                offset_at_position: None,
+            },
         };
         self.walk_last(base, file, len, floor)
     }
 
-    fn walk_last(&mut self, base: Offset, file: AppendFile, len: u64, floor: Floor) -> Result<LastSegment> {
+    fn walk_last(
+        &mut self,
+        base: Offset,
+        file: AppendFile,
+        len: u64,
+        floor: Floor,
+    ) -> Result<LastSegment> {
         let (producers, until) = (&mut self.producers, self.producers_until);
-        let plan = WalkPlan { base, len, index_interval: self.request.config.index_interval_bytes, gaps: self.request.gaps, floor };
+        let plan = WalkPlan {
+            base,
+            len,
+            index_interval: self.request.config.index_interval_bytes,
+            gaps: self.request.gaps,
+            floor,
+        };
         let walked = tail::walk(&file, plan, &mut self.epochs, |header| {
             if header.base_offset >= until {
                 producers.record(header);
@@ -441,7 +594,11 @@ impl<'a> Recovery<'a> {
         })?;
         self.report.checked_bytes += walked.checked_bytes;
         if let Some(bad) = walked.damage {
-            let error = Error::corrupt(file.path(), bad.position + bad.invalid.at as u64, bad.invalid.reason);
+            let error = Error::corrupt(
+                file.path(),
+                bad.position + bad.invalid.at as u64,
+                bad.invalid.reason,
+            );
             self.damaged(&error);
             self.fatal_damage.get_or_insert(error);
         }
@@ -460,11 +617,16 @@ impl<'a> Recovery<'a> {
             next_offset: walked.next_offset,
             index: walked.builder,
             digest: walked.digest,
+            batches: walked.batches,
             first_timestamp: walked.first_timestamp,
         })
     }
 
-    fn into_log(mut self, mut segments: Vec<Arc<Segment>>, last: LastSegment) -> Result<(Log, PartitionRecovery)> {
+    fn into_log(
+        mut self,
+        mut segments: Vec<Arc<Segment>>,
+        last: LastSegment,
+    ) -> Result<(Log, PartitionRecovery)> {
         let request = self.request;
         let end = last.next_offset;
         // An epoch whose batches are gone stays in the file, so that its number is not used again.
@@ -474,9 +636,15 @@ impl<'a> Recovery<'a> {
             None => 0,
         };
         segments.push(Arc::clone(&last.segment));
-        let index_full = last.segment.update_index(|index| index.is_full(request.config.segment_index_bytes));
+        let index_full = last
+            .segment
+            .update_index(|index| index.is_full(request.config.segment_index_bytes));
         let first = segments.first().map_or(0, |segment| segment.base());
-        let start = if self.report.damage.is_empty() { request.start.max(first) } else { request.start };
+        let start = if self.report.damage.is_empty() {
+            request.start.max(first)
+        } else {
+            request.start
+        };
         let writer = Writer {
             active: last.segment,
             position: last.position,
@@ -484,6 +652,7 @@ impl<'a> Recovery<'a> {
             index: last.index,
             index_full,
             digest: last.digest,
+            batches: last.batches,
             first_timestamp: last.first_timestamp,
             active_since: request.now,
             leader_epoch,
@@ -501,11 +670,12 @@ impl<'a> Recovery<'a> {
             start: AtomicU64::new(start.min(end)),
             readable_end: AtomicU64::new(end),
             end: AtomicU64::new(end),
-            read_durable_only: request.config.durability == Durability::Synced,
             gaps: request.gaps,
             epochs: ArcSwap::from_pointee(self.epochs),
             commit: GroupCommit::default(),
-            durable_slot: request.ends.claim(request.topic_id, request.id.partition())?,
+            durable_slot: request
+                .ends
+                .claim(request.topic_id, request.id.partition())?,
             failure: OnceLock::new(),
             damage: self.fatal_damage.map(OnceLock::from).unwrap_or_default(),
             writer: Mutex::new(writer),
@@ -521,21 +691,37 @@ impl<'a> Recovery<'a> {
 }
 
 /// The files of a partition's directory; it is made if it is missing, with Kafka's metadata file.
-fn list_files(disk: &dyn Disk, request: &OpenRequest<'_>) -> Result<(Vec<(Offset, FileKind, u64)>, bool)> {
+fn list_files(
+    disk: &dyn Disk,
+    request: &OpenRequest<'_>,
+) -> Result<(Vec<(Offset, FileKind, u64)>, bool)> {
     let dir = &request.dir;
-    disk.create_dir_all(dir).map_err(|error| Error::io("create directory", dir, error))?;
-    let entries = disk.list(dir).map_err(|error| Error::io("list", dir, error))?;
+    disk.create_dir_all(dir)
+        .map_err(|error| Error::io("create directory", dir, error))?;
+    let entries = disk
+        .list(dir)
+        .map_err(|error| Error::io("list", dir, error))?;
     let metadata = dir.join("partition.metadata");
-    let known = entries.iter().any(|entry| entry.name == "partition.metadata" && entry.len > 0);
+    let known = entries
+        .iter()
+        .any(|entry| entry.name == "partition.metadata" && entry.len > 0);
     if !known {
-        let bytes = PartitionMetadata { topic_id: request.topic_id }.encode();
-        let file = disk.open(&metadata, OpenMode::Truncate).map_err(|error| Error::io("create", &metadata, error))?;
-        crate::disk::write_all_at(&*file, &bytes, 0).map_err(|error| Error::io("write", &metadata, error))?;
+        let bytes = PartitionMetadata {
+            topic_id: request.topic_id,
+        }
+        .encode();
+        let file = disk
+            .open(&metadata, OpenMode::Truncate)
+            .map_err(|error| Error::io("create", &metadata, error))?;
+        crate::disk::write_all_at(&*file, &bytes, 0)
+            .map_err(|error| Error::io("write", &metadata, error))?;
     }
     let files = entries
         .iter()
         .filter(|entry| !entry.is_dir)
-        .filter_map(|entry| FileKind::parse(&entry.name).map(|(base, kind)| (base, kind, entry.len)))
+        .filter_map(|entry| {
+            FileKind::parse(&entry.name).map(|(base, kind)| (base, kind, entry.len))
+        })
         .collect();
     Ok((files, !known))
 }

@@ -38,7 +38,13 @@ pub(crate) struct BadBatch {
 
 impl<'a> Scanner<'a> {
     pub(crate) fn new(file: &'a AppendFile, position: u64, end: u64) -> Self {
-        Self { file, end, position, buffer: vec![0; CHUNK], buffered: (0, 0) }
+        Self {
+            file,
+            end,
+            position,
+            buffer: vec![0; CHUNK],
+            buffered: (0, 0),
+        }
     }
 
     /// Position of the next batch.
@@ -48,13 +54,24 @@ impl<'a> Scanner<'a> {
 
     /// The next batch's header and its first bytes (all of them with [`Check::Crc`]); `None` at the
     /// end of the file. A bad batch is `Ok(Some(Err(…)))`, and the scan stays in front of it.
-    #[expect(clippy::type_complexity, reason = "three different ends, each used at the one call site")]
-    pub(crate) fn next(&mut self, check: Check) -> Result<Option<Result<(BatchHeader, &[u8]), BadBatch>>> {
+    #[expect(
+        clippy::type_complexity,
+        reason = "three different ends, each used at the one call site"
+    )]
+    pub(crate) fn next(
+        &mut self,
+        check: Check,
+    ) -> Result<Option<Result<(BatchHeader, &[u8]), BadBatch>>> {
         if self.position >= self.end {
             return Ok(None);
         }
         let position = self.position;
-        let bad = |at, reason| Ok(Some(Err(BadBatch { position, invalid: Invalid { at, reason } })));
+        let bad = |at, reason| {
+            Ok(Some(Err(BadBatch {
+                position,
+                invalid: Invalid { at, reason },
+            })))
+        };
         let left = usize::try_from(self.end - position).unwrap_or(usize::MAX);
         if left < HEADER_LEN {
             return bad(0, "file ends inside a batch header");
@@ -64,14 +81,20 @@ impl<'a> Scanner<'a> {
             Ok(size) => size,
             Err(invalid) => return bad(invalid.at, invalid.reason),
         };
-        let wanted = if check == Check::Crc { size } else { HEADER_LEN };
+        let wanted = if check == Check::Crc {
+            size
+        } else {
+            HEADER_LEN
+        };
         let bytes = self.fill(wanted)?;
         if bytes.len() < wanted {
             return bad(0, "file ends inside a batch");
         }
         let header = match check {
             Check::Frames => BatchHeader::parse(bytes),
-            Check::Crc => BatchView::parse(bytes).and_then(|view| view.check_crc().map(|()| *view.header())),
+            Check::Crc => {
+                BatchView::parse(bytes).and_then(|view| view.check_crc().map(|()| *view.header()))
+            }
         };
         match header {
             Ok(header) => {

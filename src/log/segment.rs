@@ -50,12 +50,22 @@ pub(crate) struct LocatedBatch {
 impl Segment {
     /// A segment with its index in memory.
     pub(crate) fn active(base: Offset, file: AppendFile, index: SegmentIndex) -> Self {
-        Self { base, file, index: RwLock::new(IndexState::Loaded(index)), seal: OnceLock::new() }
+        Self {
+            base,
+            file,
+            index: RwLock::new(IndexState::Loaded(index)),
+            seal: OnceLock::new(),
+        }
     }
 
     /// A segment that will not grow any more.
     pub(crate) fn sealed(base: Offset, file: AppendFile, seal: Seal) -> Self {
-        Self { base, file, index: RwLock::new(IndexState::Stored), seal: OnceLock::from(seal) }
+        Self {
+            base,
+            file,
+            index: RwLock::new(IndexState::Stored),
+            seal: OnceLock::from(seal),
+        }
     }
 
     pub(crate) fn base(&self) -> Offset {
@@ -104,7 +114,8 @@ impl Segment {
     ) -> Result<(BatchHeader, MappedBytes)> {
         let mut bytes = self.file.slice(position..self.file.published())?;
         let view = BatchView::parse(&bytes).map_err(|invalid| self.corrupt(position, invalid))?;
-        view.check_crc().map_err(|invalid| self.corrupt(position, invalid))?;
+        view.check_crc()
+            .map_err(|invalid| self.corrupt(position, invalid))?;
         let header = *view.header();
         self.check_sequence(position, &header, expected_base, gaps)?;
         bytes.truncate(header.size as usize);
@@ -112,7 +123,13 @@ impl Segment {
     }
 
     /// Base offsets lie outside the CRC: that they follow one another is what protects them.
-    fn check_sequence(&self, position: u64, header: &BatchHeader, expected: Option<Offset>, gaps: bool) -> Result<()> {
+    fn check_sequence(
+        &self,
+        position: u64,
+        header: &BatchHeader,
+        expected: Option<Offset>,
+        gaps: bool,
+    ) -> Result<()> {
         let found = header.base_offset;
         match expected {
             Some(expected) if found < expected || (found > expected && !gaps) => {
@@ -135,28 +152,45 @@ impl Segment {
         }
         let end = published.min(position + HEADER_LEN as u64);
         let bytes = self.file.slice(position..end)?;
-        let header = BatchHeader::parse(&bytes).map_err(|invalid| self.corrupt(position, invalid))?;
+        let header =
+            BatchHeader::parse(&bytes).map_err(|invalid| self.corrupt(position, invalid))?;
         if position + u64::from(header.size) > published {
-            return Err(Error::corrupt(self.path(), position, "batch reaches beyond the end of the segment"));
+            return Err(Error::corrupt(
+                self.path(),
+                position,
+                "batch reaches beyond the end of the segment",
+            ));
         }
         Ok(Some(header))
     }
 
     /// Largest timestamp of the first batch, which the segment's age is counted from.
     pub(crate) fn first_timestamp(&self) -> Option<Timestamp> {
-        self.header_at(0).ok().flatten().map(|header| header.max_timestamp)
+        self.header_at(0)
+            .ok()
+            .flatten()
+            .map(|header| header.max_timestamp)
     }
 
     /// The batch that holds `offset`, or the first one behind it; `None` if the segment ends before.
-    pub(crate) fn locate(&self, disk: &dyn Disk, offset: Offset, gaps: bool) -> Result<Option<LocatedBatch>> {
+    pub(crate) fn locate(
+        &self,
+        disk: &dyn Disk,
+        offset: Offset,
+        gaps: bool,
+    ) -> Result<Option<LocatedBatch>> {
         let relative = u32::try_from(offset.saturating_sub(self.base)).unwrap_or(u32::MAX);
         let hint = self.with_index(disk, |index| index.offset_entry(relative))?;
         if let Some(entry) = hint
             && let Some(found) = self.checked_hint(u64::from(entry.position), entry.relative_offset)
         {
-            return self.walk(found.position, None, gaps, |batch| batch.header.last_offset() >= offset);
+            return self.walk(found.position, None, gaps, |batch| {
+                batch.header.last_offset() >= offset
+            });
         }
-        self.walk(0, Some(self.base), gaps, |batch| batch.header.last_offset() >= offset)
+        self.walk(0, Some(self.base), gaps, |batch| {
+            batch.header.last_offset() >= offset
+        })
     }
 
     /// The first batch from which on a record may be as late as `timestamp`.
@@ -172,8 +206,13 @@ impl Segment {
             Some((time, index.offset_entry(time.relative_offset)))
         })?;
         if let Some((time, Some(offset))) = hint
-            && let Some(found) = self.checked_hint(u64::from(offset.position), offset.relative_offset)
-            && self.confirms(found.position, self.base + u64::from(time.relative_offset), time.timestamp)
+            && let Some(found) =
+                self.checked_hint(u64::from(offset.position), offset.relative_offset)
+            && self.confirms(
+                found.position,
+                self.base + u64::from(time.relative_offset),
+                time.timestamp,
+            )
         {
             return self.walk(found.position, None, gaps, late_enough);
         }
@@ -182,7 +221,9 @@ impl Segment {
 
     /// True if the batch that ends at `last_offset`, at or behind `position`, has this timestamp.
     fn confirms(&self, position: u64, last_offset: Offset, timestamp: Timestamp) -> bool {
-        let found = self.walk(position, None, true, |batch| batch.header.last_offset() >= last_offset);
+        let found = self.walk(position, None, true, |batch| {
+            batch.header.last_offset() >= last_offset
+        });
         matches!(found, Ok(Some(batch))
             if batch.header.last_offset() == last_offset && batch.header.max_timestamp == timestamp)
     }
@@ -220,14 +261,19 @@ impl Segment {
 
     /// Looks something up in the index, which is read from its files first if need be. One that
     /// cannot be read counts as empty: the search walks the segment.
-    fn with_index<T>(&self, disk: &dyn Disk, look_up: impl FnOnce(&SegmentIndex) -> Option<T>) -> Result<Option<T>> {
+    fn with_index<T>(
+        &self,
+        disk: &dyn Disk,
+        look_up: impl FnOnce(&SegmentIndex) -> Option<T>,
+    ) -> Result<Option<T>> {
         if let IndexState::Loaded(index) = &*self.index.read() {
             return Ok(look_up(index));
         }
         let dir = self.path().parent().unwrap_or(Path::new("."));
         let offsets = FileKind::OffsetIndex.path(dir, self.base);
         let times = FileKind::TimeIndex.path(dir, self.base);
-        let index = SegmentIndex::load(disk, &offsets, &times, self.file.published())?.unwrap_or_default();
+        let index =
+            SegmentIndex::load(disk, &offsets, &times, self.file.published())?.unwrap_or_default();
         let found = look_up(&index);
         *self.index.write() = IndexState::Loaded(index);
         Ok(found)

@@ -35,6 +35,7 @@ pub(super) struct Walked {
     /// End of the good part.
     pub(super) position: u64,
     pub(super) next_offset: Offset,
+    pub(super) batches: u64,
     pub(super) first_timestamp: Option<Timestamp>,
     /// The first bad batch below the floor: damage.
     pub(super) damage: Option<BadBatch>,
@@ -68,6 +69,7 @@ pub(super) fn walk(
         digest: FrameDigest::new(),
         position: 0,
         next_offset: plan.base,
+        batches: 0,
         first_timestamp: None,
         damage: None,
         torn: None,
@@ -76,24 +78,39 @@ pub(super) fn walk(
     let mut scanner = Scanner::new(file, 0, plan.len);
     loop {
         let position = scanner.position();
-        let check = if position < plan.floor.position { Check::Frames } else { Check::Crc };
+        let check = if position < plan.floor.position {
+            Check::Frames
+        } else {
+            Check::Crc
+        };
         let next = scanner.next(check)?;
         let bad = match next {
             None if position >= plan.floor.position => break,
-            None => BadBatch { position, invalid: crate::format::Invalid { at: 0, reason: "file is shorter than it was" } },
-            Some(Err(bad)) => bad,
-            Some(Ok((header, bytes))) => match out_of_sequence(&header, &walked, epochs, plan, check) {
-                Some(reason) => BadBatch { position, invalid: crate::format::Invalid { at: 0, reason } },
-                None => {
-                    walked.note(&header, &bytes[..UNPROTECTED_LEN], plan.base);
-                    if check == Check::Crc {
-                        walked.checked_bytes += u64::from(header.size);
-                        epochs.assign(header.leader_epoch, header.base_offset);
-                    }
-                    see(&header);
-                    continue;
-                }
+            None => BadBatch {
+                position,
+                invalid: crate::format::Invalid {
+                    at: 0,
+                    reason: "file is shorter than it was",
+                },
             },
+            Some(Err(bad)) => bad,
+            Some(Ok((header, bytes))) => {
+                match out_of_sequence(&header, &walked, epochs, plan, check) {
+                    Some(reason) => BadBatch {
+                        position,
+                        invalid: crate::format::Invalid { at: 0, reason },
+                    },
+                    None => {
+                        walked.note(&header, &bytes[..UNPROTECTED_LEN], plan.base);
+                        if check == Check::Crc {
+                            walked.checked_bytes += u64::from(header.size);
+                            epochs.assign(header.leader_epoch, header.base_offset);
+                        }
+                        see(&header);
+                        continue;
+                    }
+                }
+            }
         };
         if position >= plan.floor.position && walked.next_offset >= plan.floor.offset {
             walked.torn = Some(bad);
@@ -102,7 +119,9 @@ pub(super) fn walk(
         // Damage below the floor: keep it, and go on where the durable part is known to end.
         walked.damage.get_or_insert(bad);
         let resume = plan.floor.position.min(plan.len);
-        let Some(offset) = plan.floor.offset_at_position.filter(|_| position < resume) else { break };
+        let Some(offset) = plan.floor.offset_at_position.filter(|_| position < resume) else {
+            break;
+        };
         walked.position = resume;
         walked.next_offset = offset;
         scanner = Scanner::new(file, resume, plan.len);
@@ -122,8 +141,12 @@ fn out_of_sequence(
     if header.base_offset < expected || (header.base_offset > expected && !plan.gaps) {
         return Some("base offset does not follow the batch before");
     }
-    let known = epochs.latest().filter(|_| check == Check::Crc && !plan.gaps);
-    known.is_some_and(|latest| header.leader_epoch < latest).then_some("leader epoch goes back")
+    let known = epochs
+        .latest()
+        .filter(|_| check == Check::Crc && !plan.gaps);
+    known
+        .is_some_and(|latest| header.leader_epoch < latest)
+        .then_some("leader epoch goes back")
 }
 
 impl Walked {
@@ -141,6 +164,7 @@ impl Walked {
         self.first_timestamp.get_or_insert(header.max_timestamp);
         self.position += u64::from(header.size);
         self.next_offset = header.next_offset();
+        self.batches += 1;
     }
 }
 
@@ -149,14 +173,25 @@ impl Walked {
 const SEARCHED: usize = 64 << 20;
 
 /// Cuts a torn tail off. If it holds whole batches, its bytes are kept beside the segment first.
-pub(super) fn cut(disk: &dyn Disk, file: &AppendFile, walked: &Walked, len: u64) -> Result<Option<PathBuf>> {
+pub(super) fn cut(
+    disk: &dyn Disk,
+    file: &AppendFile,
+    walked: &Walked,
+    len: u64,
+) -> Result<Option<PathBuf>> {
     let torn_len = len - walked.position;
-    let searched = usize::try_from(torn_len).unwrap_or(usize::MAX).min(SEARCHED);
+    let searched = usize::try_from(torn_len)
+        .unwrap_or(usize::MAX)
+        .min(SEARCHED);
     let mut bytes = vec![0; searched];
     let count = file.read(&mut bytes, walked.position)?;
     bytes.truncate(count);
     let suspect = torn_len > SEARCHED as u64 || holds_valid_batch(&bytes, walked.next_offset);
-    let aside = if suspect { Some(set_aside(disk, file, walked.position, len)?) } else { None };
+    let aside = if suspect {
+        Some(set_aside(disk, file, walked.position, len)?)
+    } else {
+        None
+    };
     file.truncate(walked.position)?;
     Ok(aside)
 }
@@ -164,14 +199,18 @@ pub(super) fn cut(disk: &dyn Disk, file: &AppendFile, walked: &Walked, len: u64)
 /// Copies the bytes from `position` on into `<segment>.torn-<position>`, durably.
 fn set_aside(disk: &dyn Disk, file: &AppendFile, position: u64, len: u64) -> Result<PathBuf> {
     let path = crate::disk::with_suffix(file.path(), &format!(".torn-{position}"));
-    let copy = disk.open(&path, OpenMode::Truncate).map_err(|error| Error::io("create", &path, error))?;
+    let copy = disk
+        .open(&path, OpenMode::Truncate)
+        .map_err(|error| Error::io("create", &path, error))?;
     let mut at = position;
     copy_chunks(file, position, len, |bytes| {
-        write_all_at(&*copy, bytes, at - position).map_err(|error| Error::io("write", &path, error))?;
+        write_all_at(&*copy, bytes, at - position)
+            .map_err(|error| Error::io("write", &path, error))?;
         at += bytes.len() as u64;
         Ok(())
     })?;
-    copy.sync().map_err(|error| Error::io("sync", &path, error))?;
+    copy.sync()
+        .map_err(|error| Error::io("sync", &path, error))?;
     crate::disk::sync_parent(disk, &path)?;
     Ok(path)
 }
@@ -187,11 +226,18 @@ pub(super) fn rewrite(file: &AppendFile, position: u64, end: u64) -> Result<()> 
     })
 }
 
-fn copy_chunks(file: &AppendFile, from: u64, end: u64, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+fn copy_chunks(
+    file: &AppendFile,
+    from: u64,
+    end: u64,
+    mut take: impl FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
     let mut buffer = vec![0; 256 << 10];
     let mut position = from;
     while position < end {
-        let wanted = usize::try_from(end - position).unwrap_or(usize::MAX).min(buffer.len());
+        let wanted = usize::try_from(end - position)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
         let count = file.read(&mut buffer[..wanted], position)?;
         if count == 0 {
             break;

@@ -16,13 +16,14 @@ use super::{Appended, Log};
 use crate::config::TopicConfig;
 use crate::disk::{AppendFile, OpenMode, remove_if_present, replace_file, write_all_at};
 use crate::error::{Error, Result};
-use crate::format::batch::{
-    BatchHeader, HEADER_LEN, UNPROTECTED_LEN, set_base_offset, set_leader_epoch, set_log_append_time,
-};
 use crate::format::TimestampType;
+use crate::format::batch::{
+    BatchHeader, HEADER_LEN, UNPROTECTED_LEN, set_base_offset, set_leader_epoch,
+    set_log_append_time,
+};
 use crate::format::checkpoint::EpochCheckpoint;
 use crate::format::producer_snapshot;
-use crate::format::seal::{FrameDigest, Seal};
+use crate::format::seal::{self, FrameDigest, Seal};
 use crate::record::{Offset, Timestamp};
 
 /// Kafka's name for the file of leader epochs.
@@ -47,6 +48,8 @@ pub(super) struct Writer {
     /// One more entry would not fit `segment.index.bytes`.
     pub(super) index_full: bool,
     pub(super) digest: FrameDigest,
+    /// Batches in the active segment.
+    pub(super) batches: u64,
     /// Largest timestamp of the segment's first batch, which its age is counted from.
     pub(super) first_timestamp: Option<Timestamp>,
     /// Wall-clock time at which the segment became active, for batches without timestamps.
@@ -62,10 +65,17 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Appends a batch; see [`Log::append`].
-    pub(super) fn append(&mut self, log: &Log, batch: &mut [u8], context: AppendContext<'_>) -> Result<Appended> {
+    pub(super) fn append(
+        &mut self,
+        log: &Log,
+        batch: &mut [u8],
+        context: AppendContext<'_>,
+    ) -> Result<Appended> {
         log.check_writable()?;
-        let header = BatchHeader::parse(batch)
-            .map_err(|invalid| Error::InvalidRecord { topic: log.id().to_string(), reason: invalid.reason })?;
+        let header = BatchHeader::parse(batch).map_err(|invalid| Error::InvalidRecord {
+            topic: log.id().to_string(),
+            reason: invalid.reason,
+        })?;
         check_size(log, batch.len(), context.config)?;
         if let Verdict::Duplicate(known) = self.producers.check(&header, log.id())? {
             return Ok(Appended {
@@ -80,8 +90,10 @@ impl Writer {
         }
         set_base_offset(batch, self.next_offset);
         set_leader_epoch(batch, self.leader_epoch);
-        let header = BatchHeader::parse(batch)
-            .map_err(|invalid| Error::InvalidRecord { topic: log.id().to_string(), reason: invalid.reason })?;
+        let header = BatchHeader::parse(batch).map_err(|invalid| Error::InvalidRecord {
+            topic: log.id().to_string(),
+            reason: invalid.reason,
+        })?;
         if self.is_roll_due(&header, context) {
             self.roll(log, context)?;
         }
@@ -112,7 +124,8 @@ impl Writer {
     fn note(&mut self, batch: &[u8], header: &BatchHeader, config: &TopicConfig) {
         let size = header.size;
         let indexed = IndexedBatch {
-            relative_last_offset: u32::try_from(header.last_offset() - self.active.base()).unwrap_or(u32::MAX),
+            relative_last_offset: u32::try_from(header.last_offset() - self.active.base())
+                .unwrap_or(u32::MAX),
             position: u32::try_from(self.position).unwrap_or(u32::MAX),
             size,
             max_timestamp: header.max_timestamp,
@@ -128,6 +141,7 @@ impl Writer {
         self.first_timestamp.get_or_insert(header.max_timestamp);
         self.position += u64::from(size);
         self.next_offset = header.next_offset();
+        self.batches += 1;
         self.changed = true;
     }
 
@@ -139,7 +153,11 @@ impl Writer {
         let mut epochs = self.epochs.clone();
         epochs.assign(self.leader_epoch, self.next_offset);
         let path = log.dir().join(EPOCH_FILE);
-        replace_file(log.disk(), &path, &EpochCheckpoint::encode(epochs.entries()))?;
+        replace_file(
+            log.disk(),
+            &path,
+            &EpochCheckpoint::encode(epochs.entries()),
+        )?;
         self.epochs = epochs;
         log.show_epochs(&self.epochs);
         Ok(())
@@ -153,11 +171,15 @@ impl Writer {
         }
         let too_large = self.position + u64::from(header.size) > u64::from(config.segment_bytes);
         let waited = match self.first_timestamp {
-            Some(first) if first >= 0 && header.max_timestamp >= 0 => header.max_timestamp.saturating_sub(first),
+            Some(first) if first >= 0 && header.max_timestamp >= 0 => {
+                header.max_timestamp.saturating_sub(first)
+            }
             _ => context.now.saturating_sub(self.active_since),
         };
-        let too_old = u128::try_from(waited).is_ok_and(|waited| waited > config.segment_ms.as_millis());
-        let out_of_range = header.last_offset() - self.active.base() > i32::MAX.unsigned_abs().into();
+        let too_old =
+            u128::try_from(waited).is_ok_and(|waited| waited > config.segment_ms.as_millis());
+        let out_of_range =
+            header.last_offset() - self.active.base() > i32::MAX.unsigned_abs().into();
         too_large || too_old || out_of_range || self.index_full
     }
 
@@ -174,11 +196,16 @@ impl Writer {
         self.sync_names(log)?;
         self.active.file().publish(self.position);
         self.active.set_sealed(seal);
-        self.active = Arc::new(Segment::active(base, AppendFile::new(path, file), SegmentIndex::default()));
+        self.active = Arc::new(Segment::active(
+            base,
+            AppendFile::new(path, file),
+            SegmentIndex::default(),
+        ));
         self.position = 0;
         self.index = IndexBuilder::new(context.config.index_interval_bytes);
         self.index_full = false;
         self.digest = FrameDigest::new();
+        self.batches = 0;
         self.first_timestamp = None;
         self.active_since = context.now;
         log.add_segment(Arc::clone(&self.active));
@@ -200,10 +227,11 @@ impl Writer {
             end_position: self.position,
             end_offset: self.next_offset,
             max_timestamp: self.index.largest_timestamp(),
+            batches: self.batches,
             frame_digest: self.digest.value(),
         };
         let path = FileKind::Seal.path(log.dir(), self.active.base());
-        store(log, &path, &seal.encode())?;
+        store(log, &path, &seal::encode(&seal))?;
         Ok(seal)
     }
 
@@ -223,7 +251,11 @@ impl Writer {
 
     fn store_producers(&self, log: &Log) -> Result<()> {
         let path = FileKind::ProducerSnapshot.path(log.dir(), self.next_offset);
-        store(log, &path, &producer_snapshot::encode(&self.producers.to_snapshot()))
+        store(
+            log,
+            &path,
+            &producer_snapshot::encode(&self.producers.to_snapshot()),
+        )
     }
 
     /// Makes the names of new files durable.
@@ -259,7 +291,10 @@ impl Writer {
     fn remove_stale_snapshot(&self, log: &Log) -> Result<()> {
         let bases = log.segments();
         let is_base = |offset| bases.iter().any(|segment| segment.base() == offset);
-        let entries = log.disk().list(log.dir()).map_err(|error| Error::io("list", log.dir(), error))?;
+        let entries = log
+            .disk()
+            .list(log.dir())
+            .map_err(|error| Error::io("list", log.dir(), error))?;
         for entry in entries {
             if let Some((offset, FileKind::ProducerSnapshot)) = FileKind::parse(&entry.name)
                 && offset != self.next_offset
@@ -274,7 +309,10 @@ impl Writer {
 
 /// Writes and syncs a file that is derived from the log: a torn one is noticed and made again.
 fn store(log: &Log, path: &std::path::Path, bytes: &[u8]) -> Result<()> {
-    let file = log.disk().open(path, OpenMode::Truncate).map_err(|error| Error::io("create", path, error))?;
+    let file = log
+        .disk()
+        .open(path, OpenMode::Truncate)
+        .map_err(|error| Error::io("create", path, error))?;
     write_all_at(&*file, bytes, 0).map_err(|error| Error::io("write", path, error))?;
     file.sync().map_err(|error| Error::io("sync", path, error))
 }
@@ -285,9 +323,13 @@ fn append_time(config: &TopicConfig, now: Timestamp) -> Option<Timestamp> {
 
 /// `max.message.bytes` bounds the whole batch, and so does the segment that has to hold it.
 fn check_size(log: &Log, size: usize, config: &TopicConfig) -> Result<()> {
-    let limit = (config.max_message_bytes as usize).min(config.segment_bytes as usize);
+    let limit = config.max_message_bytes.min(config.segment_bytes as usize);
     if size < HEADER_LEN || size > limit {
-        return Err(Error::RecordTooLarge { topic: log.id().to_string(), size, limit });
+        return Err(Error::RecordTooLarge {
+            topic: log.id().to_string(),
+            size,
+            limit,
+        });
     }
     Ok(())
 }

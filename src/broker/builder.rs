@@ -1,0 +1,111 @@
+//! How to open a broker.
+
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Broker, open};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Durability;
+use crate::disk::Disk;
+use crate::disk::real::RealDisk;
+use crate::disk::sim::SimDisk;
+use crate::error::Result;
+
+/// Choices for opening a broker; see [`Broker::builder`].
+///
+/// ```
+/// # fn main() -> streamlog::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// use std::time::Duration;
+/// use streamlog::{Broker, ManualClock};
+///
+/// // A test that owns time: nothing happens until it says so.
+/// let clock = ManualClock::new(0);
+/// let broker = Broker::builder(dir.path()).clock(clock.clone()).background(false).open()?;
+/// clock.advance(Duration::from_secs(3600));
+/// broker.run_housekeeping()?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "call `open`"]
+pub struct BrokerBuilder {
+    pub(super) root: PathBuf,
+    pub(super) create_dir: bool,
+    pub(super) background: bool,
+    pub(super) durability: Durability,
+    pub(super) seed: u64,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) disk: Arc<dyn Disk>,
+}
+
+impl fmt::Debug for BrokerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BrokerBuilder")
+            .field("root", &self.root)
+            .finish_non_exhaustive()
+    }
+}
+
+impl BrokerBuilder {
+    pub(super) fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_path_buf(),
+            create_dir: true,
+            background: true,
+            durability: Durability::Written,
+            // The standard library seeds its hash maps from the system's randomness.
+            seed: RandomState::new().build_hasher().finish(),
+            clock: Arc::new(SystemClock::default()),
+            disk: Arc::new(RealDisk),
+        }
+    }
+
+    /// Whether to make the directory if it does not exist; otherwise that is `NoDirectory`.
+    /// Default: yes.
+    pub fn create_dir(mut self, create: bool) -> Self {
+        self.create_dir = create;
+        self
+    }
+
+    /// Where time comes from. Default: the machine's clock.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Where files are: a disk in memory, which can crash and fail on command, instead of the
+    /// operating system's.
+    pub fn storage(mut self, disk: SimDisk) -> Self {
+        self.disk = Arc::new(disk);
+        self
+    }
+
+    /// Whether a thread does what falls due (batches that linger, syncs after `flush.ms`). Without
+    /// it, call [`Broker::run_housekeeping`]; everything is deterministic then. Default: yes.
+    pub fn background(mut self, background: bool) -> Self {
+        self.background = background;
+        self
+    }
+
+    /// What the acknowledgement of a group's commit survives. Topics and producers have settings of
+    /// their own. Default: [`Durability::Written`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Where randomness (the ids of topics) comes from, for tests that must repeat. Default: the
+    /// system's.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Opens the broker; see [`Broker::open`].
+    pub fn open(self) -> Result<Broker> {
+        open::open(self).map(Broker::from_state)
+    }
+}

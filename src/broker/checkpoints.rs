@@ -1,0 +1,142 @@
+//! Kafka's checkpoint files and the clean marker, in the data directory.
+//!
+//! They are written for Kafka's sake and as a second source: our own bounds are in `durable-ends`
+//! and the manifest. What cannot be read counts as not there.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::BrokerState;
+use crate::disk::{Disk, read_file, remove_if_present, replace_file, sync_parent};
+use crate::error::{Error, Result};
+use crate::format::checkpoint::OffsetCheckpoint;
+use crate::format::metadata::{MetaProperties, encode_clean_shutdown};
+use crate::partition::PartitionState;
+use crate::record::Offset;
+
+/// Everything below these offsets is on the device.
+const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+/// Records below these offsets were deleted.
+const LOG_STARTS: &str = "log-start-offset-checkpoint";
+/// High watermarks.
+const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+/// There only after an orderly close.
+const CLEAN_MARKER: &str = ".kafka_cleanshutdown";
+/// Which cluster and node the directory belongs to.
+const META_PROPERTIES: &str = "meta.properties";
+
+/// A checkpoint is a line for each partition; nothing real is larger than this.
+const LARGEST: usize = 256 << 20;
+
+/// Offsets by topic and partition.
+#[derive(Debug, Default)]
+pub(super) struct Checkpoint(HashMap<(String, u32), Offset>);
+
+impl Checkpoint {
+    pub(super) fn get(&self, topic: &str, partition: u32) -> Offset {
+        self.0
+            .get(&(topic.to_owned(), partition))
+            .copied()
+            .unwrap_or(0)
+    }
+
+    fn load(disk: &dyn Disk, path: &Path) -> Result<Self> {
+        let bytes = match read_file(disk, path, LARGEST) {
+            Err(Error::Corrupt { .. }) => None,
+            other => other?,
+        };
+        let entries = bytes
+            .and_then(|bytes| OffsetCheckpoint::decode(&bytes).ok())
+            .unwrap_or_default();
+        Ok(Self(
+            entries
+                .into_iter()
+                .map(|(topic, partition, offset)| ((topic, partition), offset))
+                .collect(),
+        ))
+    }
+}
+
+pub(super) fn load_recovery_points(disk: &dyn Disk, root: &Path) -> Result<Checkpoint> {
+    Checkpoint::load(disk, &root.join(RECOVERY_POINTS))
+}
+
+pub(super) fn load_log_starts(disk: &dyn Disk, root: &Path) -> Result<Checkpoint> {
+    Checkpoint::load(disk, &root.join(LOG_STARTS))
+}
+
+/// Removes the clean marker, durably, before anything else is written; true if it was there.
+pub(super) fn take_clean_marker(disk: &dyn Disk, root: &Path) -> Result<bool> {
+    let marker = root.join(CLEAN_MARKER);
+    let was_there = remove_if_present(disk, &marker)?;
+    if was_there {
+        sync_parent(disk, &marker)?;
+    }
+    Ok(was_there)
+}
+
+/// Checks that the directory is of a version that we know; makes the file if it is missing.
+pub(super) fn check_meta_properties(
+    disk: &dyn Disk,
+    root: &Path,
+    new: &MetaProperties,
+) -> Result<()> {
+    let path = root.join(META_PROPERTIES);
+    match read_file(disk, &path, LARGEST)? {
+        Some(bytes) => match MetaProperties::decode(&bytes) {
+            Ok(_) => Ok(()),
+            Err(invalid) => Err(Error::UnsupportedFormat {
+                file: path,
+                reason: invalid.reason.to_owned(),
+            }),
+        },
+        None => replace_file(disk, &path, &new.encode()),
+    }
+}
+
+impl BrokerState {
+    /// Writes all checkpoints, from what the logs say now.
+    pub(super) fn write_checkpoints(&self) -> Result<()> {
+        self.ends.sync()?;
+        self.write_checkpoint(RECOVERY_POINTS, |partition| Some(partition.durable_end()))?;
+        self.write_checkpoint(LOG_STARTS, |partition| {
+            Some(partition.log_start_offset()).filter(|start| *start > 0)
+        })?;
+        self.write_checkpoint(HIGH_WATERMARKS, |partition| {
+            Some(partition.high_watermark())
+        })
+    }
+
+    fn write_checkpoint(
+        &self,
+        name: &str,
+        offset: impl Fn(&PartitionState) -> Option<Offset>,
+    ) -> Result<()> {
+        let partitions = self.partitions();
+        let entries: Vec<_> = partitions
+            .iter()
+            .filter_map(|partition| {
+                Some((
+                    partition.id().topic(),
+                    partition.id().partition(),
+                    offset(partition)?,
+                ))
+            })
+            .collect();
+        replace_file(
+            &*self.disk,
+            &self.root.join(name),
+            &OffsetCheckpoint::encode(&entries),
+        )
+    }
+
+    /// The last step of an orderly close.
+    pub(super) fn write_clean_marker(&self) -> Result<()> {
+        self.write_checkpoints()?;
+        replace_file(
+            &*self.disk,
+            &self.root.join(CLEAN_MARKER),
+            encode_clean_shutdown(),
+        )
+    }
+}

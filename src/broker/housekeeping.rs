@@ -1,0 +1,216 @@
+//! The one background thread: appends batches that lingered long enough, syncs what is due.
+//!
+//! It sleeps until the earliest deadline that somebody named, so an idle broker costs nothing. Who
+//! has work for it adds it to the queue and, if that is due earlier than anything before, rings. With
+//! `background(false)` there is no thread, and `run_housekeeping` does the same work when called.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
+
+use super::BrokerState;
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::group::offsets::CONSUMER_OFFSETS;
+use crate::partition::PartitionState;
+
+/// Something with work that falls due: a producer with open batches.
+pub(crate) trait Lingering: Send + Sync + std::fmt::Debug {
+    /// Appends what has waited long enough (everything if `all`); returns when the next is due, in
+    /// terms of [`Clock::monotonic`](crate::Clock::monotonic).
+    fn append_due(&self, now: Duration, all: bool) -> Option<Duration>;
+}
+
+/// What is to be done, and the bell.
+#[derive(Debug)]
+pub(crate) struct Housekeeping {
+    queue: Mutex<Queue>,
+    /// Holds at most one ring: more would say nothing new.
+    bell: Sender<()>,
+    /// The thread's end of the bell, until it takes it.
+    ringing: Mutex<Option<Receiver<()>>>,
+    running: AtomicBool,
+    stopping: AtomicBool,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    syncs: Vec<(Duration, Weak<PartitionState>)>,
+    lingering: Vec<Weak<dyn Lingering>>,
+    /// When the thread will look next.
+    next: Option<Duration>,
+}
+
+impl Default for Housekeeping {
+    fn default() -> Self {
+        let (bell, ringing) = bounded(1);
+        Self {
+            queue: Mutex::default(),
+            bell,
+            ringing: Mutex::new(Some(ringing)),
+            running: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            thread: Mutex::default(),
+        }
+    }
+}
+
+impl Housekeeping {
+    /// True if there is a thread that does the work by itself.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.load(Ordering::Acquire)
+    }
+
+    /// Has `partition` synced at `deadline`.
+    pub(crate) fn sync_at(&self, deadline: Duration, partition: &Arc<PartitionState>) {
+        let mut queue = self.queue.lock();
+        queue.syncs.push((deadline, Arc::downgrade(partition)));
+        self.wake_by(&mut queue, deadline);
+    }
+
+    pub(crate) fn register_lingering(&self, lingering: Weak<dyn Lingering>) {
+        let mut queue = self.queue.lock();
+        queue.lingering.retain(|known| known.strong_count() > 0);
+        queue.lingering.push(lingering);
+    }
+
+    /// Looks at everything at `deadline`, if not earlier.
+    pub(crate) fn due_at(&self, deadline: Duration) {
+        self.wake_by(&mut self.queue.lock(), deadline);
+    }
+
+    fn wake_by(&self, queue: &mut Queue, deadline: Duration) {
+        if queue.next.is_none_or(|next| deadline < next) {
+            queue.next = Some(deadline);
+            self.ring();
+        }
+    }
+
+    fn ring(&self) {
+        // An error says that it rings already, or that nobody listens any more.
+        let _ = self.bell.try_send(());
+    }
+
+    /// Does what is due at `now`; everything, due or not, if `all`. Returns the first failure; the
+    /// partition that it happened in knows of it too.
+    pub(crate) fn run(&self, now: Duration, all: bool) -> Result<()> {
+        let lingering: Vec<_> = {
+            let mut queue = self.queue.lock();
+            queue.next = None;
+            queue.lingering.iter().filter_map(Weak::upgrade).collect()
+        };
+        let next = lingering
+            .iter()
+            .filter_map(|producer| producer.append_due(now, all))
+            .min();
+        let due = self.queue.lock().take_due(now, all);
+        let mut outcome = Ok(());
+        for partition in due {
+            let synced = partition.sync_now();
+            outcome = outcome.and(synced);
+        }
+        let mut queue = self.queue.lock();
+        let earliest = queue
+            .syncs
+            .iter()
+            .map(|(deadline, _)| *deadline)
+            .chain(next)
+            .min();
+        if let Some(deadline) = earliest {
+            queue.next = Some(queue.next.map_or(deadline, |next| next.min(deadline)));
+        }
+        outcome
+    }
+
+    /// Starts the thread. It holds no handle of the broker while it sleeps.
+    pub(crate) fn start(&self, broker: &Arc<BrokerState>) -> Result<()> {
+        let Some(ringing) = self.ringing.lock().take() else {
+            return Ok(());
+        };
+        let weak = Arc::downgrade(broker);
+        let clock = Arc::clone(broker.clock());
+        let thread = thread::Builder::new()
+            .name("streamlog-housekeeping".into())
+            .spawn(move || {
+                let mut next = None;
+                loop {
+                    // Whatever ends the wait, it is time to look.
+                    let _ = match next {
+                        Some(deadline) => ringing.recv_timeout(until(&*clock, deadline)).ok(),
+                        None => ringing.recv().ok(),
+                    };
+                    let Some(broker) = weak.upgrade() else { return };
+                    if broker.housekeeping().stopping.load(Ordering::Acquire) {
+                        return;
+                    }
+                    next = broker.housekeeping().turn(&broker);
+                }
+            })
+            .map_err(|error| Error::io("start the housekeeping thread of", broker.root(), error))?;
+        *self.thread.lock() = Some(thread);
+        self.running.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// One turn of the thread; returns when to take the next one.
+    fn turn(&self, broker: &BrokerState) -> Option<Duration> {
+        let now = broker.clock().monotonic();
+        let due = self.queue.lock().next.is_some_and(|next| next <= now);
+        if due {
+            // A failure stops its partition, whose users are told; there is nobody to tell here.
+            let _ = self.run(now, false);
+        }
+        self.queue.lock().next
+    }
+
+    /// Ends the thread and waits for it, unless it is the caller.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.running.store(false, Ordering::Release);
+        self.ring();
+        let handle = self.thread.lock().take();
+        if let Some(handle) = handle.filter(|handle| handle.thread().id() != thread::current().id())
+        {
+            // It does not panic; if it did, there is nothing left that it could do.
+            let _ = handle.join();
+        }
+    }
+}
+
+/// How long to sleep until `deadline`. A clock that stands still does not ring: look now and then.
+fn until(clock: &dyn Clock, deadline: Duration) -> Duration {
+    deadline
+        .saturating_sub(clock.monotonic())
+        .min(Duration::from_millis(100))
+}
+
+impl Queue {
+    /// Takes the partitions whose sync is due. Data comes before the offsets that consumers committed
+    /// for it, so if offsets are due, everything is.
+    fn take_due(&mut self, now: Duration, all: bool) -> Vec<Arc<PartitionState>> {
+        let is_offsets = |partition: &Weak<PartitionState>| {
+            partition
+                .upgrade()
+                .is_some_and(|partition| partition.id().topic() == CONSUMER_OFFSETS)
+        };
+        let everything = all
+            || self
+                .syncs
+                .iter()
+                .any(|(deadline, partition)| *deadline <= now && is_offsets(partition));
+        let due = self
+            .syncs
+            .extract_if(.., |(deadline, _)| everything || *deadline <= now);
+        let mut due: Vec<_> = due
+            .filter_map(|(_, partition)| partition.upgrade())
+            .collect();
+        due.sort_by_key(|partition| partition.id().topic() == CONSUMER_OFFSETS);
+        due.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        due
+    }
+}

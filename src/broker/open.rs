@@ -1,0 +1,353 @@
+//! Opening a data directory, step by step: lock, versions, manifest, clean marker, partitions.
+//!
+//! Nothing is written before the lock is held and the versions are known. A directory without a
+//! manifest is new, or was written by Kafka: then its partition directories say what topics there are.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::num::NonZero;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::checkpoints::{self, Checkpoint};
+use super::registry::{self, Registry, Topics};
+use super::report::RecoveryReport;
+use super::{BrokerBuilder, BrokerState, Housekeeping};
+use crate::clock::Clock;
+use crate::config::TopicConfig;
+use crate::disk::{DirEntry, DirLock, Disk, read_file, replace_file};
+use crate::error::{Error, Result};
+use crate::format::manifest::{Manifest, ManifestTopic};
+use crate::format::metadata::{MetaProperties, PartitionMetadata};
+use crate::format::topic_id::TopicId;
+use crate::group::offsets::OffsetStore;
+use crate::log::durable_ends::DurableEnds;
+use crate::log::names::{parse_partition_dir, partition_dir};
+use crate::log::recovery::{self, OpenRequest, PartitionRecovery};
+use crate::notify::Waiters;
+use crate::partition::PartitionState;
+use crate::record::TopicPartition;
+use crate::topic::TopicState;
+
+/// The lock's file: Kafka's name for it.
+const LOCK_FILE: &str = ".lock";
+
+/// See the module's description.
+pub(super) fn open(builder: BrokerBuilder) -> Result<Arc<BrokerState>> {
+    let BrokerBuilder {
+        root, disk, clock, ..
+    } = &builder;
+    let lock = lock(&**disk, root, builder.create_dir)?;
+    let stored = registry::load(&**disk, root)?;
+    let new_id = |number| TopicId::from_random(id_bytes(builder.seed, number));
+    let identity = MetaProperties {
+        cluster_id: Some(new_id(1).to_string()),
+        node_id: Some(1),
+        directory_id: Some(new_id(2)),
+    };
+    checkpoints::check_meta_properties(&**disk, root, &identity)?;
+    let clean = checkpoints::take_clean_marker(&**disk, root)?;
+
+    let entries = disk
+        .list(root)
+        .map_err(|error| Error::io("list", root, error))?;
+    let mut report = RecoveryReport::default();
+    let is_new = stored.is_none() && !entries.iter().any(|entry| is_partition(entry));
+    report.clean_shutdown = clean || is_new;
+    let manifest = match stored {
+        Some(manifest) => manifest,
+        None => adopt(&**disk, root, &entries, builder.seed, &mut report)?,
+    };
+    report.stray = strays(root, &entries, &manifest);
+
+    let opening = Opening {
+        disk,
+        clock,
+        root,
+        ends: Arc::new(DurableEnds::open(&**disk, root)?),
+        housekeeping: Arc::default(),
+        clean: clean || is_new,
+        recovery_points: checkpoints::load_recovery_points(&**disk, root)?,
+        log_starts: checkpoints::load_log_starts(&**disk, root)?,
+        threads: if builder.background {
+            std::thread::available_parallelism().map_or(1, NonZero::get)
+        } else {
+            1
+        },
+    };
+    let topics = opening.topics(&manifest, &mut report)?;
+    opening.ends.free_unclaimed();
+    let manifest = raise_producer_ids(manifest, &topics);
+    if !report.adopted_topics.is_empty() || is_new {
+        replace_file(&**disk, &root.join(registry::MANIFEST), &manifest.encode())?;
+    }
+    let registry = Registry::new(root, Arc::clone(disk), manifest, builder.seed);
+    registry.install(topics);
+    let mut state = BrokerState {
+        root: root.clone(),
+        disk: Arc::clone(disk),
+        clock: Arc::clone(clock),
+        registry,
+        ends: opening.ends,
+        housekeeping: opening.housekeeping,
+        offsets: OffsetStore::default(),
+        durability: builder.durability,
+        topic_waiters: Waiters::default(),
+        report: RecoveryReport::default(),
+        closed: AtomicBool::new(false),
+        lock: Mutex::new(Some(lock)),
+    };
+    if !clean {
+        let (clamped, damaged) = state.offsets.recover(&state);
+        report.clamped_offsets = clamped.into_iter().map(Into::into).collect();
+        report.damaged_offsets = damaged;
+    }
+    state.report = report;
+    let state = Arc::new(state);
+    if builder.background {
+        state.housekeeping.start(&state)?;
+    }
+    Ok(state)
+}
+
+fn lock(disk: &dyn Disk, root: &Path, create: bool) -> Result<Box<dyn DirLock>> {
+    match disk.list(root) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
+            disk.create_dir_all(root)
+                .map_err(|error| Error::io("create directory", root, error))?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Error::NoDirectory {
+                directory: root.to_path_buf(),
+            });
+        }
+        Err(error) => return Err(Error::io("list", root, error)),
+    }
+    let path = root.join(LOCK_FILE);
+    let lock = disk
+        .try_lock(&path)
+        .map_err(|error| Error::io("lock", &path, error))?;
+    lock.ok_or_else(|| Error::Locked {
+        directory: root.to_path_buf(),
+    })
+}
+
+fn is_partition(entry: &DirEntry) -> bool {
+    entry.is_dir && parse_partition_dir(&entry.name).is_some()
+}
+
+fn id_bytes(seed: u64, number: u64) -> [u8; 16] {
+    let (high, low) = (
+        registry::mix(seed ^ number),
+        registry::mix(registry::mix(seed).wrapping_add(number)),
+    );
+    ((u128::from(high) << 64) | u128::from(low)).to_be_bytes()
+}
+
+/// Makes a manifest from the partition directories that are there.
+fn adopt(
+    disk: &dyn Disk,
+    root: &Path,
+    entries: &[DirEntry],
+    seed: u64,
+    report: &mut RecoveryReport,
+) -> Result<Manifest> {
+    let mut found: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+    for entry in entries.iter().filter(|entry| entry.is_dir) {
+        if let Some((topic, partition)) = parse_partition_dir(&entry.name)
+            && crate::config::validate_topic_name(topic).is_ok()
+        {
+            found.entry(topic).or_default().push(partition);
+        }
+    }
+    let mut manifest = Manifest::default();
+    for (number, (name, partitions)) in found.into_iter().enumerate() {
+        let stored = partitions
+            .iter()
+            .find_map(|partition| topic_id(disk, &partition_dir(root, name, *partition)));
+        let fresh = || TopicId::from_random(id_bytes(seed, 16 + number as u64));
+        report.adopted_topics.push(name.to_owned());
+        manifest.topics.push(ManifestTopic {
+            name: name.to_owned(),
+            id: stored.unwrap_or_else(fresh),
+            partitions: partitions
+                .iter()
+                .max()
+                .map_or(1, |last| last.saturating_add(1)),
+            adopted: true,
+            config: Vec::new(),
+            log_starts: Vec::new(),
+        });
+    }
+    Ok(manifest)
+}
+
+/// The topic id that a partition's directory carries.
+fn topic_id(disk: &dyn Disk, dir: &Path) -> Option<TopicId> {
+    let bytes = read_file(disk, &dir.join("partition.metadata"), 4096).ok()??;
+    PartitionMetadata::decode(&bytes)
+        .ok()
+        .map(|metadata| metadata.topic_id)
+}
+
+/// Partition directories that no topic of the manifest has.
+fn strays(root: &Path, entries: &[DirEntry], manifest: &Manifest) -> Vec<std::path::PathBuf> {
+    let belongs = |entry: &DirEntry| {
+        parse_partition_dir(&entry.name).is_none_or(|(name, partition)| {
+            manifest
+                .topics
+                .iter()
+                .any(|topic| topic.name == name && partition < topic.partitions)
+        })
+    };
+    entries
+        .iter()
+        .filter(|entry| entry.is_dir && !belongs(entry))
+        .map(|entry| root.join(&entry.name))
+        .collect()
+}
+
+/// Ids handed out from now on are above any that is in a log.
+fn raise_producer_ids(mut manifest: Manifest, topics: &Topics) -> Manifest {
+    let partitions = topics
+        .values()
+        .flat_map(|topic| topic.partitions.load().iter().cloned().collect::<Vec<_>>());
+    let largest = partitions
+        .map(|partition| partition.log().largest_producer_id())
+        .max()
+        .unwrap_or(-1);
+    manifest.next_producer_id = manifest.next_producer_id.max(largest.saturating_add(1));
+    manifest
+}
+
+/// What opening partitions takes.
+pub(super) struct Opening<'a> {
+    pub(super) disk: &'a Arc<dyn Disk>,
+    pub(super) clock: &'a Arc<dyn Clock>,
+    pub(super) root: &'a Path,
+    pub(super) ends: Arc<DurableEnds>,
+    pub(super) housekeeping: Arc<Housekeeping>,
+    pub(super) clean: bool,
+    pub(super) recovery_points: Checkpoint,
+    pub(super) log_starts: Checkpoint,
+    /// How many partitions to recover at once.
+    pub(super) threads: usize,
+}
+
+impl Opening<'_> {
+    fn topics(&self, manifest: &Manifest, report: &mut RecoveryReport) -> Result<Topics> {
+        let mut topics = Topics::new();
+        for stored in &manifest.topics {
+            let topic = self.topic(stored)?;
+            topics.insert(Arc::clone(&topic.name), Arc::new(topic));
+        }
+        let jobs: Vec<_> = manifest
+            .topics
+            .iter()
+            .flat_map(|stored| (0..stored.partitions).map(move |partition| (stored, partition)))
+            .collect();
+        let opened = self.open_all(&jobs, &topics)?;
+        for ((stored, partition), (state, recovery)) in jobs.into_iter().zip(opened) {
+            if !recovery.is_clean() {
+                report.partitions.push((
+                    TopicPartition::new(stored.name.as_str(), partition),
+                    recovery,
+                ));
+            }
+            if let Some(topic) = topics.get(stored.name.as_str()) {
+                topic.partitions.rcu(|partitions| {
+                    let mut partitions = Vec::clone(partitions);
+                    partitions.push(Arc::clone(&state));
+                    partitions
+                });
+            }
+        }
+        Ok(topics)
+    }
+
+    /// A topic without its partitions.
+    pub(super) fn topic(&self, stored: &ManifestTopic) -> Result<TopicState> {
+        let mut config = TopicConfig::default();
+        for (key, value) in &stored.config {
+            config = config.set(key, value)?;
+        }
+        Ok(TopicState {
+            name: stored.name.as_str().into(),
+            id: stored.id,
+            adopted: stored.adopted,
+            config: Arc::new(ArcSwap::from_pointee(config.partitions(stored.partitions))),
+            partitions: ArcSwap::default(),
+        })
+    }
+
+    /// Opens partitions, several at a time; the results are in order.
+    fn open_all(
+        &self,
+        jobs: &[(&ManifestTopic, u32)],
+        topics: &Topics,
+    ) -> Result<Vec<(Arc<PartitionState>, PartitionRecovery)>> {
+        let next = AtomicUsize::new(0);
+        let results: Vec<Mutex<Option<_>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
+        let work = || {
+            while let Some((index, (stored, partition))) =
+                Some(next.fetch_add(1, Ordering::Relaxed))
+                    .and_then(|index| Some((index, jobs.get(index)?)))
+            {
+                let opened = match topics.get(stored.name.as_str()) {
+                    Some(topic) => self.partition(topic, stored, *partition),
+                    None => Err(Error::UnknownTopic {
+                        topic: stored.name.clone(),
+                    }),
+                };
+                *results[index].lock() = Some(opened);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.threads.min(jobs.len()) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        results.into_iter().filter_map(Mutex::into_inner).collect()
+    }
+
+    /// Opens one partition, making its files if they are not there.
+    pub(super) fn partition(
+        &self,
+        topic: &TopicState,
+        stored: &ManifestTopic,
+        partition: u32,
+    ) -> Result<(Arc<PartitionState>, PartitionRecovery)> {
+        let promised = stored
+            .log_starts
+            .iter()
+            .find(|(number, _)| *number == partition)
+            .map_or(0, |(_, start)| *start);
+        let config = topic.config.load();
+        let (log, recovery) = recovery::open(&OpenRequest {
+            disk: self.disk,
+            dir: partition_dir(self.root, &stored.name, partition),
+            id: TopicPartition::new(Arc::clone(&topic.name), partition),
+            topic_id: stored.id,
+            config: &config,
+            ends: &self.ends,
+            clean: self.clean,
+            gaps: stored.adopted,
+            start: promised.max(self.log_starts.get(&stored.name, partition)),
+            recovery_point: self.recovery_points.get(&stored.name, partition),
+            now: self.clock.wall(),
+        })?;
+        let state = PartitionState::new(
+            log,
+            Arc::clone(&topic.config),
+            Arc::clone(self.clock),
+            Arc::clone(&self.housekeeping),
+        );
+        Ok((Arc::new(state), recovery))
+    }
+}

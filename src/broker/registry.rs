@@ -1,0 +1,198 @@
+//! Which topics there are: the manifest on disk, and the handles in memory.
+//!
+//! Replacing `topics.manifest` is the one commit point of creating, altering and deleting topics: a
+//! crash leaves the old or the new state. Files of partitions are made after it and removed after it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use crate::disk::{Disk, read_file, replace_file};
+use crate::error::{Error, Result};
+use crate::format::manifest::{Manifest, ManifestError, ManifestTopic};
+use crate::format::topic_id::TopicId;
+use crate::record::TopicPartition;
+use crate::topic::TopicState;
+
+/// The manifest's name in the data directory.
+pub(super) const MANIFEST: &str = "topics.manifest";
+
+/// A manifest is a few hundred bytes a topic; nothing real is larger than this.
+const LARGEST_MANIFEST: usize = 1 << 30;
+
+/// Producer ids are reserved on disk in blocks of this many, Kafka's block size.
+const PRODUCER_ID_BLOCK: i64 = 1000;
+
+/// All topics by name.
+pub(super) type Topics = BTreeMap<Arc<str>, Arc<TopicState>>;
+
+/// See the module's description.
+#[derive(Debug)]
+pub(super) struct Registry {
+    path: PathBuf,
+    disk: Arc<dyn Disk>,
+    /// What is on disk. Changed by one thread at a time; held across the write.
+    manifest: Mutex<Reserved>,
+    topics: ArcSwap<Topics>,
+    /// Rises after every change of `topics`.
+    version: AtomicU64,
+    /// Makes topic ids differ from other brokers'.
+    seed: u64,
+}
+
+#[derive(Debug)]
+struct Reserved {
+    manifest: Manifest,
+    /// The next id of the block that is reserved.
+    next_id: i64,
+}
+
+impl Registry {
+    pub(super) fn new(root: &Path, disk: Arc<dyn Disk>, manifest: Manifest, seed: u64) -> Self {
+        let next_id = manifest.next_producer_id;
+        Self {
+            path: root.join(MANIFEST),
+            disk,
+            manifest: Mutex::new(Reserved { manifest, next_id }),
+            topics: ArcSwap::default(),
+            version: AtomicU64::new(1),
+            seed,
+        }
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub(super) fn topics(&self) -> Arc<Topics> {
+        self.topics.load_full()
+    }
+
+    pub(super) fn topic(&self, name: &str) -> Result<Arc<TopicState>> {
+        let topics = self.topics.load();
+        topics
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Error::UnknownTopic {
+                topic: name.to_owned(),
+            })
+    }
+
+    /// Changes the manifest, durably, and then the topics in memory. `change` edits the manifest;
+    /// `apply` is told the new one and edits the map, and if it fails the manifest goes back.
+    pub(super) fn update<T>(
+        &self,
+        change: impl FnOnce(&mut Manifest, TopicId) -> Result<()>,
+        apply: impl FnOnce(&Manifest, &mut Topics) -> Result<T>,
+    ) -> Result<T> {
+        let mut reserved = self.manifest.lock();
+        let mut manifest = reserved.manifest.clone();
+        let topic_id = self.topic_id(&reserved);
+        change(&mut manifest, topic_id)?;
+        manifest.next_producer_id = manifest.next_producer_id.max(reserved.next_id + 1);
+        self.store(&manifest)?;
+        let mut topics = Topics::clone(&self.topics.load());
+        match apply(&manifest, &mut topics) {
+            Ok(result) => {
+                *reserved = Reserved {
+                    next_id: reserved.next_id + 1,
+                    manifest,
+                };
+                self.topics.store(Arc::new(topics));
+                self.version.fetch_add(1, Ordering::AcqRel);
+                Ok(result)
+            }
+            Err(error) => {
+                self.store(&reserved.manifest)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts topics in place that the manifest already has. For opening.
+    pub(super) fn install(&self, topics: Topics) {
+        self.topics.store(Arc::new(topics));
+        self.version.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A producer id that nobody had before in this directory.
+    pub(super) fn next_producer_id(&self) -> Result<i64> {
+        let mut reserved = self.manifest.lock();
+        if reserved.next_id >= reserved.manifest.next_producer_id {
+            let mut manifest = reserved.manifest.clone();
+            manifest.next_producer_id = reserved.next_id + PRODUCER_ID_BLOCK;
+            self.store(&manifest)?;
+            reserved.manifest = manifest;
+        }
+        reserved.next_id += 1;
+        Ok(reserved.next_id - 1)
+    }
+
+    /// Unique in this directory by the number, and among directories by the seed.
+    fn topic_id(&self, reserved: &Reserved) -> TopicId {
+        let number = u64::try_from(reserved.next_id).unwrap_or(0);
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&mix(self.seed ^ mix(number)).to_be_bytes());
+        bytes[8..].copy_from_slice(&number.to_be_bytes());
+        TopicId::from_random(bytes)
+    }
+
+    pub(super) fn log_start(&self, id: &TopicPartition, start: u64) -> Result<()> {
+        let change = |manifest: &mut Manifest, _| {
+            let topic = find(manifest, id.topic())?;
+            topic
+                .log_starts
+                .retain(|(partition, _)| *partition != id.partition());
+            topic.log_starts.push((id.partition(), start));
+            Ok(())
+        };
+        self.update(change, |_, _| Ok(()))
+    }
+
+    fn store(&self, manifest: &Manifest) -> Result<()> {
+        replace_file(&*self.disk, &self.path, &manifest.encode())
+    }
+}
+
+/// The manifest's entry of a topic.
+pub(super) fn find<'a>(manifest: &'a mut Manifest, name: &str) -> Result<&'a mut ManifestTopic> {
+    let found = manifest.topics.iter_mut().find(|topic| topic.name == name);
+    found.ok_or_else(|| Error::UnknownTopic {
+        topic: name.to_owned(),
+    })
+}
+
+/// Reads the manifest; `None` if there is none.
+pub(super) fn load(disk: &dyn Disk, root: &Path) -> Result<Option<Manifest>> {
+    let path = root.join(MANIFEST);
+    let Some(bytes) = read_file(disk, &path, LARGEST_MANIFEST)? else {
+        return Ok(None);
+    };
+    match Manifest::decode(&bytes) {
+        Ok(manifest) => Ok(Some(manifest)),
+        Err(ManifestError::Newer(version)) => Err(Error::UnsupportedFormat {
+            file: path,
+            reason: format!("format version {version} is not known"),
+        }),
+        Err(ManifestError::Invalid(invalid)) => Err(Error::corrupt(
+            &path,
+            invalid.at as u64,
+            format!(
+                "{}; restore it, or remove it to have the topics found again with default configurations",
+                invalid.reason
+            ),
+        )),
+    }
+}
+
+/// The finaliser of SplitMix64: every bit of the input changes every bit of the output.
+pub(super) fn mix(mut value: u64) -> u64 {
+    value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}

@@ -1,0 +1,249 @@
+//! Creating, altering and deleting topics.
+
+use std::sync::Arc;
+
+use super::BrokerState;
+use super::checkpoints::Checkpoint;
+use super::open::Opening;
+use super::registry::{Topics, find};
+use crate::config::{TopicConfig, topic_names_collide, validate_topic_name};
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::format::manifest::{Manifest, ManifestTopic};
+use crate::log::names::partition_dir;
+use crate::topic::TopicState;
+
+impl BrokerState {
+    pub(super) fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Arc<TopicState>> {
+        validate_topic_name(name)?;
+        config.validate()?;
+        let change = |manifest: &mut Manifest, id| {
+            if let Some(known) = manifest
+                .topics
+                .iter()
+                .find(|topic| topic_names_collide(&topic.name, name))
+            {
+                return Err(Error::TopicExists {
+                    topic: known.name.clone(),
+                });
+            }
+            manifest.topics.push(ManifestTopic {
+                name: name.to_owned(),
+                id,
+                partitions: config.partitions,
+                adopted: false,
+                config: stored_config(&config),
+                log_starts: Vec::new(),
+            });
+            Ok(())
+        };
+        let topic = self.registry.update(change, |manifest, topics| {
+            let stored = manifest
+                .topics
+                .last()
+                .ok_or(Error::IllegalState("the new topic is not in the manifest"))?;
+            let topic = self.opening().topic(stored)?;
+            self.clear_leftovers(&topic, 0, stored.partitions)?;
+            self.open_partitions(&topic, stored)?;
+            let topic = Arc::new(topic);
+            topics.insert(Arc::clone(&topic.name), Arc::clone(&topic));
+            Ok(topic)
+        })?;
+        self.topic_waiters.wake_all();
+        Ok(topic)
+    }
+
+    /// Makes an internal topic if it is missing; returns it.
+    pub(crate) fn internal_topic(
+        &self,
+        name: &str,
+        config: TopicConfig,
+    ) -> Result<Arc<TopicState>> {
+        match self.topic(name) {
+            Err(Error::UnknownTopic { .. }) => match self.create_topic(name, config) {
+                Err(Error::TopicExists { .. }) => self.topic(name),
+                other => other,
+            },
+            other => other,
+        }
+    }
+
+    pub(super) fn alter_topic(&self, name: &str, config: TopicConfig) -> Result<()> {
+        config.validate()?;
+        let change = |manifest: &mut Manifest, _| {
+            let stored = find(manifest, name)?;
+            stored.partitions = stored.partitions.max(config.partitions);
+            stored.config = stored_config(&config);
+            Ok(())
+        };
+        self.change_topic(name, change)
+    }
+
+    pub(super) fn add_partitions(&self, name: &str, count: u32) -> Result<()> {
+        let change = |manifest: &mut Manifest, _| {
+            let stored = find(manifest, name)?;
+            if count <= stored.partitions {
+                return Err(Error::InvalidConfig {
+                    key: "partitions".to_owned(),
+                    value: count.to_string(),
+                    reason: format!(
+                        "topic `{name}` has {} already; the count can only grow",
+                        stored.partitions
+                    ),
+                });
+            }
+            TopicConfig::default().partitions(count).validate()?;
+            stored.partitions = count;
+            Ok(())
+        };
+        self.change_topic(name, change)
+    }
+
+    fn change_topic(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Manifest, crate::format::topic_id::TopicId) -> Result<()>,
+    ) -> Result<()> {
+        self.registry.update(change, |manifest, topics| {
+            self.apply_change(name, manifest, topics)
+        })?;
+        self.topic_waiters.wake_all();
+        Ok(())
+    }
+
+    fn apply_change(&self, name: &str, manifest: &Manifest, topics: &mut Topics) -> Result<()> {
+        let unknown = || Error::UnknownTopic {
+            topic: name.to_owned(),
+        };
+        let stored = manifest
+            .topics
+            .iter()
+            .find(|topic| topic.name == name)
+            .ok_or_else(unknown)?;
+        let topic = topics.get(name).ok_or_else(unknown)?;
+        let have = u32::try_from(topic.partitions.load().len()).unwrap_or(u32::MAX);
+        if have < stored.partitions {
+            self.clear_leftovers(topic, have, stored.partitions)?;
+            self.open_partitions(topic, stored)?;
+        }
+        let altered = self.opening().topic(stored)?;
+        topic.config.store(altered.config.load_full());
+        Ok(())
+    }
+
+    /// Opens the partitions that a topic does not have yet.
+    fn open_partitions(&self, topic: &TopicState, stored: &ManifestTopic) -> Result<()> {
+        let opening = self.opening();
+        let mut partitions = Vec::clone(&topic.partitions.load());
+        let have = u32::try_from(partitions.len()).unwrap_or(u32::MAX);
+        for partition in have..stored.partitions {
+            partitions.push(opening.partition(topic, stored, partition)?.0);
+        }
+        topic.partitions.store(Arc::new(partitions));
+        Ok(())
+    }
+
+    /// Moves aside what an earlier topic of the name left: its records must not come back.
+    fn clear_leftovers(&self, topic: &TopicState, from: u32, to: u32) -> Result<()> {
+        let entries = self
+            .disk
+            .list(&self.root)
+            .map_err(|error| Error::io("list", &self.root, error))?;
+        for partition in from..to {
+            let dir = partition_dir(&self.root, &topic.name, partition);
+            let is_there = entries
+                .iter()
+                .any(|entry| entry.is_dir && dir.ends_with(&entry.name));
+            if is_there {
+                self.retire(
+                    &dir,
+                    &format!("{:032x}", u128::from_be_bytes(topic.id.0)),
+                    "stray",
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Renames a partition's directory as Kafka does, so that it is no partition's any more.
+    fn retire(&self, dir: &std::path::Path, unique: &str, why: &str) -> Result<std::path::PathBuf> {
+        let name = dir.file_name().unwrap_or_default().to_string_lossy();
+        // A name has at most 255 bytes; Kafka cuts the topic.
+        let suffix = format!(".{unique}-{why}");
+        let kept: String = name.chars().take(255 - suffix.len()).collect();
+        let retired = self.root.join(kept + &suffix);
+        self.disk
+            .rename(dir, &retired)
+            .map_err(|error| Error::io("rename", dir, error))?;
+        self.disk
+            .sync_dir(&self.root)
+            .map_err(|error| Error::io("sync directory", &self.root, error))?;
+        Ok(retired)
+    }
+
+    pub(super) fn delete_topic(&self, name: &str) -> Result<()> {
+        let change = |manifest: &mut Manifest, _| {
+            find(manifest, name)?;
+            manifest.topics.retain(|topic| topic.name != name);
+            Ok(())
+        };
+        let removed = self
+            .registry
+            .update(change, |_, topics| Ok(topics.remove(name)))?;
+        self.topic_waiters.wake_all();
+        let Some(topic) = removed else { return Ok(()) };
+        for partition in topic.partitions.load().iter() {
+            partition.shut();
+        }
+        // From here on the topic is gone for good; what fails below leaves only garbage behind.
+        let forgotten = self.offsets.forget_topic(self, name);
+        let mut outcome = forgotten;
+        for partition in topic.partitions.load().iter() {
+            let released = partition.log().release();
+            let unique = format!("{:032x}", u128::from_be_bytes(topic.id.0));
+            let removed = self
+                .retire(partition.log().dir(), &unique, "delete")
+                .and_then(|retired| remove_tree(&*self.disk, &retired));
+            outcome = outcome.and(released).and(removed);
+        }
+        outcome
+    }
+
+    /// What opening more partitions of a running broker takes: they are new, so nothing is recovered.
+    fn opening(&self) -> Opening<'_> {
+        Opening {
+            disk: &self.disk,
+            clock: &self.clock,
+            root: &self.root,
+            ends: Arc::clone(&self.ends),
+            housekeeping: Arc::clone(&self.housekeeping),
+            clean: true,
+            recovery_points: Checkpoint::default(),
+            log_starts: Checkpoint::default(),
+            threads: 1,
+        }
+    }
+}
+
+/// What the manifest keeps of a configuration: what differs from the defaults.
+fn stored_config(config: &TopicConfig) -> Vec<(String, String)> {
+    config
+        .changed_entries()
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
+}
+
+/// Removes a directory of files.
+fn remove_tree(disk: &dyn Disk, dir: &std::path::Path) -> Result<()> {
+    let entries = disk
+        .list(dir)
+        .map_err(|error| Error::io("list", dir, error))?;
+    for entry in entries.iter().filter(|entry| !entry.is_dir) {
+        let path = dir.join(&entry.name);
+        disk.remove_file(&path)
+            .map_err(|error| Error::io("remove", &path, error))?;
+    }
+    disk.remove_dir(dir)
+        .map_err(|error| Error::io("remove directory", dir, error))
+}

@@ -1,0 +1,268 @@
+//! A run: consecutive records of one batch, decoded as they are looked at.
+//!
+//! A run is made once per fetched batch. Making it decompresses and checks the whole batch, so that
+//! walking it afterwards cannot fail. Invariants:
+//! * The bytes `at..end` hold `left` well-formed records, one after the other.
+//! * The bytes live as long as the run (or any clone), whatever becomes of the segment, the topic or
+//!   the broker: a run shares the map it shows, or owns what it decompressed.
+//!
+//! Elsewhere: how a record's bytes are laid out (`format::record`), which batch comes next
+//! ([`fetch`](super::fetch)), what users see ([`records`](super::records)).
+
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::records::ConsumerRecord;
+use crate::disk::MappedBytes;
+use crate::error::{Error, Result};
+use crate::format::TimestampType;
+use crate::format::batch::{BatchHeader, HEADER_LEN};
+use crate::format::compression::{Codec, DecompressError, decompress};
+use crate::format::record::{RecordView, check_records, read_record};
+use crate::format::varint::read_varint;
+use crate::partition::FetchedBatch;
+use crate::record::{Offset, Timestamp, TopicPartition};
+
+/// Most bytes that the records of one batch may decompress to. The format states no uncompressed
+/// size, so a few hostile kilobytes could otherwise ask for all memory. A batch holds at most
+/// `max.message.bytes` when compressed; real data shrinks to a hundredth at best.
+pub(crate) const MAX_DECOMPRESSED_BYTES: usize = 256 << 20;
+
+/// See the module's description. Cloning costs two reference counts.
+#[derive(Debug, Clone)]
+pub(crate) struct RecordRun {
+    partition: TopicPartition,
+    bytes: RunBytes,
+    /// Where the next record starts.
+    at: usize,
+    /// Where the last record ends.
+    end: usize,
+    /// How many records there are in `at..end`.
+    left: usize,
+    stamp: BatchStamp,
+    /// One past the batch's last offset, which compaction may have taken.
+    end_offset: Offset,
+}
+
+/// What the records of a batch have in common.
+#[derive(Debug, Clone, Copy)]
+struct BatchStamp {
+    base_offset: Offset,
+    base_timestamp: Timestamp,
+    max_timestamp: Timestamp,
+    timestamp_type: TimestampType,
+    leader_epoch: i32,
+}
+
+#[derive(Debug, Clone)]
+enum RunBytes {
+    /// A whole batch, header included, where it lies in the log.
+    Mapped(MappedBytes),
+    /// The records of a batch that was compressed.
+    Owned(Arc<Vec<u8>>),
+}
+
+impl Deref for RunBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(bytes) => bytes,
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
+impl RecordRun {
+    /// All records of a batch, a control batch included.
+    pub(crate) fn new(partition: &TopicPartition, batch: FetchedBatch) -> Result<Self> {
+        let FetchedBatch { header, bytes, .. } = batch;
+        let (bytes, at) = match header.attributes.compression() {
+            Codec::None => (RunBytes::Mapped(bytes), HEADER_LEN),
+            codec => (decompressed(partition, codec, &header, &bytes)?, 0),
+        };
+        check_records(bytes.get(at..).unwrap_or_default(), &header)
+            .map_err(|invalid| corrupt(partition, &header, at + invalid.at, invalid.reason))?;
+        Ok(Self {
+            partition: partition.clone(),
+            end: bytes.len(),
+            bytes,
+            at,
+            left: usize::try_from(header.records_count).unwrap_or(0),
+            stamp: BatchStamp::of(&header),
+            end_offset: header.next_offset(),
+        })
+    }
+
+    /// How many records are left.
+    pub(crate) fn len(&self) -> usize {
+        self.left
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.left == 0
+    }
+
+    pub(crate) fn partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
+    pub(crate) fn leader_epoch(&self) -> i32 {
+        self.stamp.leader_epoch
+    }
+
+    /// Bytes that the records take.
+    pub(crate) fn byte_len(&self) -> usize {
+        self.end.saturating_sub(self.at)
+    }
+
+    /// One past the last offset of the batch, whether or not that record is still there.
+    pub(crate) fn end_offset(&self) -> Offset {
+        self.end_offset
+    }
+
+    /// The offset to go on from: that of the next record, or behind the batch if there is none.
+    pub(crate) fn next_offset(&self) -> Offset {
+        self.iter()
+            .next()
+            .map_or(self.end_offset, |record| record.offset())
+    }
+
+    /// Drops the records below `offset`.
+    pub(crate) fn skip_below(&mut self, offset: Offset) {
+        if self.stamp.base_offset >= offset {
+            return;
+        }
+        while self.left > 0 && self.next_offset() < offset {
+            self.skip(1);
+        }
+    }
+
+    /// Splits off the first `count` records, or all if there are fewer.
+    pub(crate) fn split_to(&mut self, count: usize) -> Self {
+        let mut first = self.clone();
+        first.left = count.min(self.left);
+        self.skip(first.left);
+        first.end = self.at;
+        first
+    }
+
+    /// Steps over records without decoding them.
+    fn skip(&mut self, count: usize) {
+        for _ in 0..count {
+            let mut at = self.at;
+            let Ok(length) = read_varint(&self.bytes, &mut at) else {
+                break;
+            };
+            self.at = at.saturating_add(usize::try_from(length).unwrap_or(0));
+        }
+        self.left -= count.min(self.left);
+    }
+
+    /// The next record.
+    pub(crate) fn next(&mut self) -> Option<ConsumerRecord<'_>> {
+        self.left = self.left.checked_sub(1)?;
+        let view = read_record(&self.bytes, &mut self.at).ok()?;
+        Some(self.stamp.record(&self.partition, view))
+    }
+
+    /// The records that are left.
+    pub(crate) fn iter(&self) -> RunIter<'_> {
+        RunIter {
+            run: self,
+            bytes: &self.bytes,
+            at: self.at,
+            left: self.left,
+        }
+    }
+}
+
+fn decompressed(
+    partition: &TopicPartition,
+    codec: Codec,
+    header: &BatchHeader,
+    batch: &[u8],
+) -> Result<RunBytes> {
+    let compressed = batch.get(HEADER_LEN..).unwrap_or_default();
+    match decompress(codec, compressed, MAX_DECOMPRESSED_BYTES) {
+        Ok(records) => Ok(RunBytes::Owned(Arc::new(records))),
+        Err(DecompressError::Invalid(reason)) => {
+            Err(corrupt(partition, header, HEADER_LEN, reason))
+        }
+        Err(DecompressError::Unsupported(codec)) => Err(Error::UnsupportedCompression { codec }),
+    }
+}
+
+/// A batch whose frame and checksum are good, and whose records contradict the format, `at` bytes
+/// behind its start (or, if it is compressed, in what it decompresses to).
+fn corrupt(partition: &TopicPartition, header: &BatchHeader, at: usize, reason: &str) -> Error {
+    let (first, last) = (header.base_offset, header.last_offset());
+    let reason = format!("batch of offsets {first} to {last}: {reason}");
+    let at = u64::try_from(at).unwrap_or(u64::MAX);
+    Error::corrupt(Path::new(&partition.to_string()), at, reason)
+}
+
+impl BatchStamp {
+    fn of(header: &BatchHeader) -> Self {
+        Self {
+            base_offset: header.base_offset,
+            base_timestamp: header.base_timestamp,
+            max_timestamp: header.max_timestamp,
+            timestamp_type: header.attributes.timestamp_type(),
+            leader_epoch: header.leader_epoch,
+        }
+    }
+
+    fn record<'a>(
+        &self,
+        partition: &'a TopicPartition,
+        view: RecordView<'a>,
+    ) -> ConsumerRecord<'a> {
+        ConsumerRecord {
+            partition,
+            offset: self
+                .base_offset
+                .saturating_add(u64::from(view.offset_delta)),
+            timestamp: self.timestamp(view.timestamp_delta),
+            timestamp_type: self.timestamp_type,
+            leader_epoch: self.leader_epoch,
+            key: view.key,
+            value: view.value,
+            headers: view.headers,
+        }
+    }
+
+    /// With `LogAppendTime` the deltas still hold what the producer sent, and do not count.
+    fn timestamp(&self, delta: i64) -> Timestamp {
+        match self.timestamp_type {
+            TimestampType::CreateTime => self.base_timestamp.saturating_add(delta),
+            TimestampType::LogAppendTime => self.max_timestamp,
+        }
+    }
+}
+
+/// Iterates over the records of a run.
+#[derive(Debug, Clone)]
+pub(crate) struct RunIter<'a> {
+    run: &'a RecordRun,
+    /// The run's bytes: borrowed once, not once a record.
+    bytes: &'a [u8],
+    at: usize,
+    left: usize,
+}
+
+impl<'a> Iterator for RunIter<'a> {
+    type Item = ConsumerRecord<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        // The run was checked as a whole: this does not fail.
+        let view = read_record(self.bytes, &mut self.at).ok()?;
+        Some(self.run.stamp.record(&self.run.partition, view))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}

@@ -1,0 +1,3 @@
+//! What consumers promise, on brokers in memory.
+
+mod views;

@@ -1,0 +1,137 @@
+//! Doors to the decoders of the small files, for the fuzz targets. Each takes any bytes and checks
+//! two promises: no panic, and what was understood is written and read back the same.
+
+use super::checkpoint::{EpochCheckpoint, OffsetCheckpoint};
+use super::group_record::GroupMetadata;
+use super::index_entry::{AbortedTransaction, OffsetIndexEntry, TimeIndexEntry};
+use super::manifest::Manifest;
+use super::metadata::{MetaProperties, PartitionMetadata};
+use super::offsets_record::{OffsetValue, OffsetsKey, decode_key, encode_group_key};
+use super::{durable_end, producer_snapshot, seal};
+
+/// A file of `.index` entries.
+pub fn offset_index(bytes: &[u8]) {
+    for chunk in bytes.as_chunks::<{ OffsetIndexEntry::LEN }>().0 {
+        if let Ok(entry) = OffsetIndexEntry::decode(chunk) {
+            assert_eq!(entry.encode(), *chunk);
+        }
+    }
+}
+
+/// A file of `.timeindex` entries.
+pub fn time_index(bytes: &[u8]) {
+    for chunk in bytes.as_chunks::<{ TimeIndexEntry::LEN }>().0 {
+        if let Ok(entry) = TimeIndexEntry::decode(chunk) {
+            assert_eq!(entry.encode(), *chunk);
+        }
+    }
+}
+
+/// A file of `.txnindex` entries.
+pub fn txn_index(bytes: &[u8]) {
+    for chunk in bytes.as_chunks::<{ AbortedTransaction::LEN }>().0 {
+        if let Ok(entry) = AbortedTransaction::decode(chunk) {
+            assert_eq!(entry.encode(), *chunk);
+        }
+    }
+}
+
+/// A `.snapshot` file.
+pub fn producer_snapshot(bytes: &[u8]) {
+    if let Ok(entries) = producer_snapshot::decode(bytes) {
+        assert_eq!(producer_snapshot::encode(&entries), bytes);
+    }
+}
+
+/// An offset checkpoint file.
+pub fn offset_checkpoint(bytes: &[u8]) {
+    if let Ok(entries) = OffsetCheckpoint::decode(bytes) {
+        let borrowed: Vec<_> = entries
+            .iter()
+            .map(|(topic, partition, offset)| (topic.as_str(), *partition, *offset))
+            .collect();
+        assert_eq!(
+            OffsetCheckpoint::decode(&OffsetCheckpoint::encode(&borrowed)),
+            Ok(entries)
+        );
+    }
+}
+
+/// A `leader-epoch-checkpoint` file.
+pub fn epoch_checkpoint(bytes: &[u8]) {
+    if let Ok(entries) = EpochCheckpoint::decode(bytes) {
+        assert_eq!(
+            EpochCheckpoint::decode(&EpochCheckpoint::encode(&entries)),
+            Ok(entries)
+        );
+    }
+}
+
+/// A `partition.metadata` file.
+pub fn partition_metadata(bytes: &[u8]) {
+    if let Ok(metadata) = PartitionMetadata::decode(bytes) {
+        assert_eq!(PartitionMetadata::decode(&metadata.encode()), Ok(metadata));
+    }
+}
+
+/// A `meta.properties` file.
+pub fn meta_properties(bytes: &[u8]) {
+    if let Ok(properties) = MetaProperties::decode(bytes) {
+        assert_eq!(MetaProperties::decode(&properties.encode()), Ok(properties));
+    }
+}
+
+/// A `topics.manifest` file. Most inputs fail its checksum, so a right one is also put behind them.
+pub fn manifest(bytes: &[u8]) {
+    let summed = [
+        bytes,
+        format!("crc32 {:08x}\n", crc32fast::hash(bytes)).as_bytes(),
+    ]
+    .concat();
+    for bytes in [bytes, &summed] {
+        if let Ok(manifest) = Manifest::decode(bytes) {
+            assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
+        }
+    }
+}
+
+/// A pair of slots of `durable-ends`.
+pub fn durable_end(bytes: &[u8]) {
+    if let Some((slot, index)) = durable_end::latest(bytes) {
+        assert!(index < 2);
+        assert_eq!(durable_end::decode(&durable_end::encode(&slot)), Some(slot));
+    }
+}
+
+/// A `.seal` file.
+pub fn seal(bytes: &[u8]) {
+    if let Ok(seal) = seal::decode(bytes) {
+        assert_eq!(seal::decode(&seal::encode(&seal)), Ok(seal));
+    }
+}
+
+/// The key of a record of `__consumer_offsets`.
+pub fn offsets_key(bytes: &[u8]) {
+    let Ok(key) = decode_key(bytes) else { return };
+    let encoded = match &key {
+        OffsetsKey::Offset(key) => key.encode(),
+        OffsetsKey::Group(group) => encode_group_key(group),
+        OffsetsKey::Unknown(_) => return,
+    };
+    assert_eq!(encoded.and_then(|bytes| decode_key(&bytes)), Ok(key));
+}
+
+/// The value of a record of `__consumer_offsets`, of either kind. The flexible form has room for
+/// longer strings than the plain one that is written: those need not be read back.
+pub fn offsets_value(bytes: &[u8]) {
+    if let Ok(value) = OffsetValue::decode(bytes)
+        && let Ok(encoded) = value.encode()
+    {
+        assert_eq!(OffsetValue::decode(&encoded), Ok(value));
+    }
+    if let Ok(group) = GroupMetadata::decode(bytes)
+        && let Ok(encoded) = group.encode()
+    {
+        assert_eq!(GroupMetadata::decode(&encoded), Ok(group));
+    }
+}

@@ -1,0 +1,412 @@
+//! The open batch of each partition: where records gather until they are worth a write.
+//!
+//! ```text
+//! push ─▶ open batch ─▶ append                 full, too old (linger), flushed, or waited for
+//!            │            └─▶ receipt           offsets, or the error: for all records of the batch
+//!            └─▶ delivery ┄┄┄┄┄┘
+//! ```
+//!
+//! Invariants:
+//! * A batch is appended under the accumulator's lock, and records enter it under the same lock: the
+//!   order of the log is the order of the sends.
+//! * Every batch that was opened is settled, by an append or by its failure.
+//! * Sequence numbers count appended records. A batch that failed did not use any, so the next one
+//!   continues where the last appended one ended; records of a failed batch are gone, and their
+//!   deliveries and the next flush say so.
+//!
+//! Lock order: accumulator, then partition. Nothing is synced, or waited for, under the lock.
+//!
+//! Elsewhere: which partition (`partitioner`), which topic (`routes`), the bytes (`format::batch`).
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::builder::Settings;
+use super::delivery::{Delivery, Receipt, ReceiptPool, Settled};
+use super::partitioner::StickyPartition;
+use crate::broker::BrokerState;
+use crate::error::{Error, Result};
+use crate::format::Compression;
+use crate::format::batch::{BatchBuilder, HEADER_LEN, ProducerStamp};
+use crate::partition::PartitionState;
+use crate::record::{Offset, Record, Timestamp};
+
+/// What the accumulators of one producer share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) broker: Arc<BrokerState>,
+    pub(super) settings: Settings,
+    /// Given by the broker when the first record is sent.
+    producer_id: OnceLock<i64>,
+    /// The first failure that no flush has reported yet. A leaf in the lock order.
+    failure: Mutex<Option<Error>>,
+    /// True while the broker knows when to look for batches whose linger is over.
+    scheduled: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn new(broker: Arc<BrokerState>, settings: Settings) -> Self {
+        Self {
+            broker,
+            settings,
+            producer_id: OnceLock::new(),
+            failure: Mutex::new(None),
+            scheduled: AtomicBool::new(false),
+        }
+    }
+
+    /// This producer's id; -1 if it is not idempotent.
+    pub(super) fn producer_id(&self) -> Result<i64> {
+        if !self.settings.idempotence {
+            return Ok(ProducerStamp::NONE.producer_id);
+        }
+        if let Some(id) = self.producer_id.get() {
+            return Ok(*id);
+        }
+        // Of two threads that get here at once one wastes an id, of which there are enough.
+        let id = self.broker.next_producer_id()?;
+        Ok(*self.producer_id.get_or_init(|| id))
+    }
+
+    /// The first failure since the last call.
+    pub(super) fn take_failure(&self) -> Option<Error> {
+        self.failure.lock().take()
+    }
+
+    /// From here on, whoever opens a batch tells the broker.
+    pub(super) fn unschedule(&self) {
+        self.scheduled.store(false, Ordering::SeqCst);
+    }
+
+    /// The broker will look at `deadline`, or earlier.
+    pub(super) fn scheduled(&self) {
+        self.scheduled.store(true, Ordering::SeqCst);
+    }
+
+    /// Makes sure that the broker looks at `deadline`. All batches linger equally long, so the one
+    /// that was opened first is due first, and later ones need not tell.
+    fn schedule(&self, deadline: Duration) {
+        if !self.scheduled.load(Ordering::SeqCst) && !self.scheduled.swap(true, Ordering::SeqCst) {
+            self.broker.due_at(deadline);
+        }
+    }
+}
+
+/// What [`Accumulator::push`] did with a record.
+pub(super) enum Pushed {
+    /// It is in the batch, or already in the log.
+    Accepted(Delivery),
+    /// Nothing: the sticky partition has had its share, another one is to be chosen.
+    PartitionFilled,
+    /// Nothing: the topic was deleted, or made anew under the same name.
+    Retired,
+}
+
+/// Stands for "no batch is open" among deadlines.
+const NEVER: u64 = u64::MAX;
+
+/// One partition's open batch.
+pub(super) struct Accumulator {
+    shared: Arc<Shared>,
+    partition: Arc<PartitionState>,
+    /// When the open batch's linger is over, in nanoseconds of the monotonic clock; or [`NEVER`].
+    /// Written under the lock; read without, to find out whether taking the lock is worth it.
+    deadline: AtomicU64,
+    open: Mutex<OpenBatch>,
+}
+
+struct OpenBatch {
+    builder: BatchBuilder,
+    compression: Compression,
+    /// Of the batch in the builder; `None` while that is empty.
+    receipt: Option<Arc<Receipt>>,
+    receipts: ReceiptPool,
+    /// The topic's limit when the batch was opened, in bytes.
+    max_message_bytes: usize,
+    /// Sequence number of the batch's first record.
+    base_sequence: i32,
+    /// End of what was appended and has to be synced before it is acknowledged.
+    synced_end: Offset,
+    /// Set when the partition is no longer reachable by name: no more records.
+    retired: bool,
+}
+
+impl Accumulator {
+    pub(super) fn new(shared: Arc<Shared>, partition: Arc<PartitionState>) -> Self {
+        let open = OpenBatch {
+            // Partitions that are never written to cost no buffer.
+            builder: BatchBuilder::new(0, Compression::None),
+            compression: Compression::None,
+            receipt: None,
+            receipts: ReceiptPool::default(),
+            max_message_bytes: 0,
+            base_sequence: 0,
+            synced_end: 0,
+            retired: false,
+        };
+        Self {
+            shared,
+            partition,
+            deadline: AtomicU64::new(NEVER),
+            open: Mutex::new(open),
+        }
+    }
+
+    pub(super) fn partition(&self) -> &Arc<PartitionState> {
+        &self.partition
+    }
+
+    /// Adds a record to the open batch, and appends what is full. `sticky` is given if the record
+    /// came here for want of a preference, and could as well go elsewhere.
+    pub(super) fn push(
+        self: &Arc<Self>,
+        record: &Record<'_>,
+        timestamp: Timestamp,
+        sticky: Option<&StickyPartition>,
+    ) -> Result<Pushed> {
+        let mut open = self.open.lock();
+        if open.retired {
+            return Ok(Pushed::Retired);
+        }
+        let batch_size = self.shared.settings.batch_size;
+        let mut size = open.record_size(record, timestamp);
+        if open.receipt.is_some()
+            && open.builder.size() + size > batch_size.min(open.max_message_bytes)
+        {
+            self.append(&mut open, Waiting::Nobody);
+        }
+        let closed = open.receipt.is_none();
+        if let Some(sticky) = sticky {
+            if sticky.is_due(size, batch_size, closed) {
+                return Ok(Pushed::PartitionFilled);
+            }
+        }
+        if closed {
+            self.prepare(&mut open)?;
+            size = open.record_size(record, timestamp);
+            self.check_size(&open, size)?;
+        }
+        let delivery = self.encode(&mut open, record, timestamp);
+        if let Some(sticky) = sticky {
+            sticky.count(size);
+        }
+        if open.builder.size() >= batch_size || self.shared.settings.linger.is_zero() {
+            self.append(&mut open, Waiting::Nobody);
+        } else if closed {
+            self.start_linger();
+        }
+        Ok(Pushed::Accepted(delivery))
+    }
+
+    /// Appends the open batch, if there is one.
+    pub(super) fn append_now(&self) {
+        let mut open = self.open.lock();
+        self.append(&mut open, Waiting::Somebody);
+    }
+
+    /// Appends the open batch if it is the one that `receipt` belongs to.
+    pub(super) fn append_for(&self, receipt: &Receipt) {
+        let mut open = self.open.lock();
+        if open
+            .receipt
+            .as_deref()
+            .is_some_and(|current| std::ptr::eq(current, receipt))
+        {
+            self.append(&mut open, Waiting::Somebody);
+        }
+    }
+
+    /// Appends the open batch if its linger is over; else returns when it is.
+    pub(super) fn append_due(&self, now: Duration) -> Option<Duration> {
+        let deadline = self.deadline.load(Ordering::Acquire);
+        if deadline > nanos(now) {
+            return (deadline != NEVER).then(|| Duration::from_nanos(deadline));
+        }
+        let mut open = self.open.lock();
+        // It may have been appended, and the next one opened, before the lock was ours.
+        let deadline = self.deadline.load(Ordering::Acquire);
+        if deadline > nanos(now) {
+            return (deadline != NEVER).then(|| Duration::from_nanos(deadline));
+        }
+        self.append(&mut open, Waiting::Nobody);
+        None
+    }
+
+    /// Blocks until everything that was appended here, and has to be synced, is on the device.
+    pub(super) fn wait_durable(&self) -> Result<()> {
+        let end = self.open.lock().synced_end;
+        if end == 0 {
+            Ok(())
+        } else {
+            self.partition.wait_durable(end)
+        }
+    }
+
+    /// Settles what is open and accepts no more.
+    pub(super) fn retire(&self) {
+        let mut open = self.open.lock();
+        self.append(&mut open, Waiting::Nobody);
+        open.retired = true;
+    }
+
+    /// Readies an empty builder for a batch: takes the topic's present configuration.
+    fn prepare(&self, open: &mut OpenBatch) -> Result<()> {
+        self.shared.producer_id()?;
+        let settings = &self.shared.settings;
+        let config = self.partition.config();
+        open.max_message_bytes = config.max_message_bytes;
+        let compression = match config.compression {
+            Compression::Producer => settings.compression,
+            demanded => demanded,
+        };
+        if compression != open.compression || open.builder.capacity() == 0 {
+            let capacity = settings.batch_size.min(open.max_message_bytes);
+            open.builder = BatchBuilder::new(capacity, compression);
+            open.compression = compression;
+        }
+        Ok(())
+    }
+
+    /// Refuses a record that no batch could hold. The builder is empty.
+    fn check_size(&self, open: &OpenBatch, record_size: usize) -> Result<()> {
+        let (size, limit) = (
+            HEADER_LEN.saturating_add(record_size),
+            open.max_message_bytes,
+        );
+        if size <= limit {
+            return Ok(());
+        }
+        Err(Error::RecordTooLarge {
+            topic: self.partition.id().topic().to_owned(),
+            size,
+            limit,
+        })
+    }
+
+    fn encode(
+        self: &Arc<Self>,
+        open: &mut OpenBatch,
+        record: &Record<'_>,
+        timestamp: Timestamp,
+    ) -> Delivery {
+        let OpenBatch {
+            builder,
+            receipt,
+            receipts,
+            ..
+        } = open;
+        let receipt = receipt.get_or_insert_with(|| receipts.take(self));
+        let index = builder.count();
+        builder.push(timestamp, record.key, record.value, &record.headers);
+        Delivery::new(Arc::clone(receipt), index, timestamp)
+    }
+
+    fn start_linger(&self) {
+        let now = self.shared.broker.clock().monotonic();
+        let deadline = now.saturating_add(self.shared.settings.linger);
+        self.deadline.store(nanos(deadline), Ordering::Release);
+        self.shared.schedule(deadline);
+    }
+
+    /// Appends the open batch, if there is one, and settles its receipt.
+    fn append(&self, open: &mut OpenBatch, waiting: Waiting) {
+        let Some(receipt) = open.receipt.take() else {
+            return;
+        };
+        self.deadline.store(NEVER, Ordering::Release);
+        let outcome = self.try_append(open);
+        open.builder.clear();
+        match &outcome {
+            Ok(settled) => {
+                if let Some(end) = settled.synced_end() {
+                    open.synced_end = end;
+                    if waiting == Waiting::Nobody {
+                        // The acknowledgement shall come by itself, without anybody waiting for it.
+                        self.partition.request_sync();
+                    }
+                }
+            }
+            Err(error) => {
+                self.shared
+                    .failure
+                    .lock()
+                    .get_or_insert_with(|| error.clone());
+            }
+        }
+        receipt.set(outcome);
+        open.receipts.give_back(receipt);
+    }
+
+    fn try_append(&self, open: &mut OpenBatch) -> Result<Settled> {
+        let producer_id = self.shared.producer_id()?;
+        let stamp = if self.shared.settings.idempotence {
+            ProducerStamp {
+                producer_id,
+                producer_epoch: 0,
+                base_sequence: open.base_sequence,
+            }
+        } else {
+            ProducerStamp::NONE
+        };
+        let next_sequence = sequence_after(open.base_sequence, open.builder.count());
+        let batch = open.builder.finish(stamp, false)?;
+        let appended = self.partition.append(batch)?;
+        open.base_sequence = next_sequence;
+        let durability = self.partition.durability(self.shared.settings.durability);
+        Ok(Settled {
+            appended,
+            durability,
+        })
+    }
+}
+
+impl OpenBatch {
+    fn record_size(&self, record: &Record<'_>, timestamp: Timestamp) -> usize {
+        self.builder
+            .record_size(record.key, record.value, &record.headers, timestamp)
+    }
+}
+
+impl fmt::Debug for Accumulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accumulator")
+            .field("partition", self.partition.id())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether somebody is about to wait for the batch: then the sync is theirs to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    Nobody,
+    Somebody,
+}
+
+/// The sequence number `count` records after `sequence`: after `i32::MAX` comes 0.
+fn sequence_after(sequence: i32, count: u32) -> i32 {
+    let sum = i64::from(sequence) + i64::from(count);
+    i32::try_from(sum & i64::from(i32::MAX)).unwrap_or(0)
+}
+
+/// Later than `u64` can count is never, for a deadline.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(NEVER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_the_largest_sequence_comes_zero() {
+        assert_eq!(sequence_after(0, 3), 3);
+        assert_eq!(sequence_after(i32::MAX - 2, 2), i32::MAX);
+        assert_eq!(sequence_after(i32::MAX - 2, 3), 0);
+        assert_eq!(sequence_after(i32::MAX, 2), 1);
+    }
+}
