@@ -33,17 +33,18 @@ def main():
 def dump(tally, expected_path, dump_path, error_path):
     differences = Differences("dump tool, log segments", tally)
     expected = load_expected(expected_path)
-    actual = defaultdict(list)
+    actual, codecs = defaultdict(list), defaultdict(dict)
     last_batch, sequences = {}, {}
     for segment in dumptool.parse_logs(dump_path):
         check_segment(differences, segment, last_batch, sequences)
         for batch in segment.batches:
             actual[segment.partition].extend(batch.records)
-            check_codecs(differences, segment, batch, expected)
+            codecs[segment.partition].update((record.offset, batch.codec) for record in batch.records)
     for partition in sorted(expected.keys() | actual.keys()):
         # The tool prints header keys only: [a,b]
         wanted = [e.record._replace(headers=",".join(key for key, _ in e.record.headers)) for e in expected[partition]]
         differences.check_records(partition, wanted, actual[partition])
+        differences.check_codecs(partition, expected[partition], codecs[partition])
     check_log_errors(differences, error_path)
     return differences.finish()
 
@@ -102,28 +103,6 @@ def check_sequences(differences, where, batch, last):
     differences.check(where, "baseSequence", last.get(producer, -1) + 1, batch.base_sequence)
     differences.check(where, "lastSequence", batch.base_sequence + batch.count - 1, batch.last_sequence)
     last[producer] = batch.last_sequence
-
-
-def check_codecs(differences, segment, batch, expected):
-    wanted = {e.record.offset: e.codec for e in expected_between(expected[segment.partition], batch)}
-    for record in batch.records:
-        if (codec := wanted.get(record.offset)) is not None:
-            differences.check(f"{segment.path} offset {record.offset}", "compresscodec", codec, batch.codec)
-
-
-def expected_between(expected, batch):
-    """Offsets are dense from the first one, except for markers: start the search where the record would be."""
-    low = 0
-    high = len(expected)
-    while low < high:
-        middle = (low + high) // 2
-        if expected[middle].record.offset < batch.base:
-            low = middle + 1
-        else:
-            high = middle
-    while low < len(expected) and expected[low].record.offset <= batch.last:
-        yield expected[low]
-        low += 1
 
 
 def check_log_errors(differences, error_path):
@@ -332,10 +311,7 @@ def decode(tally, expected_path, directory):
             records.extend(found)
             differences.counts["batches"] += batches
         differences.check_records((topic, partition), [e.record for e in expected], records)
-        for one in expected:
-            if one.codec is not None and one.record.offset in codecs:
-                where = f"{topic}-{partition} offset {one.record.offset}"
-                differences.check(where, "codec", one.codec, codecs[one.record.offset])
+        differences.check_codecs((topic, partition), expected, codecs)
     return differences.finish()
 
 

@@ -104,6 +104,18 @@ class Differences:
             count = "" if first == last else f" and all up to offset {last}"
             self.add(f"{where} offset {first}", f"missing{count}: {shorten(expected[first])}")
 
+    def check_codecs(self, partition, expected, found):
+        """`found`: {offset: codec}. A batch that compression would make larger may be written without."""
+        for codec in {e.codec for e in expected} - {None}:
+            offsets = [e.record.offset for e in expected if e.codec == codec and e.record.offset in found]
+            plain = 0
+            for offset in offsets:
+                if found[offset] not in (codec, "none"):
+                    self.check(f"{partition[0]}-{partition[1]} offset {offset}", "codec", codec, found[offset])
+                plain += found[offset] == "none"
+            if codec != "none" and plain * 10 > len(offsets):
+                self.add(f"{partition[0]}-{partition[1]}", f"{plain} of {len(offsets)} {codec} records are uncompressed")
+
     def check_list(self, where, field, expected, actual):
         """Says where two lists begin to differ."""
         if expected != actual:
