@@ -9,7 +9,6 @@ mod error;
 mod format;
 mod group;
 mod log;
-mod lookup;
 mod notify;
 mod partition;
 mod producer;
@@ -19,13 +18,19 @@ mod topic;
 
 pub use broker::{Broker, BrokerBuilder, ClampedCommit, PartitionRecovery, RecoveryReport};
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use config::{Durability, TopicConfig};
+pub use config::{CleanupPolicy, Durability, TopicConfig};
 pub use consumer::{
     Consumer, ConsumerBuilder, ConsumerRecord, Header, RecordHeaders, Records, RecordsIter,
     WakeupHandle,
 };
 pub use disk::sim;
 pub use error::{Error, Result, SharedIoError};
+#[cfg(any(test, feature = "__fuzzing"))]
+#[doc(hidden)]
+pub use format::fuzzing;
+#[cfg(feature = "__fuzzing")]
+#[doc(hidden)]
+pub use format::fuzzing_files;
 pub use format::{Compression, TimestampType};
 pub use partition::Partition;
 pub use producer::{

@@ -37,10 +37,10 @@ use crate::topic::TopicState;
 const LOCK_FILE: &str = ".lock";
 
 /// See the module's description.
-pub(super) fn open(builder: BrokerBuilder) -> Result<Arc<BrokerState>> {
+pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
     let BrokerBuilder {
         root, disk, clock, ..
-    } = &builder;
+    } = builder;
     let lock = lock(&**disk, root, builder.create_dir)?;
     let stored = registry::load(&**disk, root)?;
     let new_id = |number| TopicId::from_random(id_bytes(builder.seed, number));
@@ -56,11 +56,11 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Arc<BrokerState>> {
         .list(root)
         .map_err(|error| Error::io("list", root, error))?;
     let mut report = RecoveryReport::default();
-    let is_new = stored.is_none() && !entries.iter().any(|entry| is_partition(entry));
+    let is_new = stored.is_none() && !entries.iter().any(is_partition);
     report.clean_shutdown = clean || is_new;
     let manifest = match stored {
         Some(manifest) => manifest,
-        None => adopt(&**disk, root, &entries, builder.seed, &mut report)?,
+        None => adopt(&**disk, root, &entries, builder.seed, &mut report),
     };
     report.stray = strays(root, &entries, &manifest);
 
@@ -109,7 +109,8 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Arc<BrokerState>> {
     state.report = report;
     let state = Arc::new(state);
     if builder.background {
-        state.housekeeping.start(&state)?;
+        let started = state.housekeeping.start(Arc::clone(clock));
+        started.map_err(|error| Error::io("start the housekeeping thread of", root, error))?;
     }
     Ok(state)
 }
@@ -156,7 +157,7 @@ fn adopt(
     entries: &[DirEntry],
     seed: u64,
     report: &mut RecoveryReport,
-) -> Result<Manifest> {
+) -> Manifest {
     let mut found: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
     for entry in entries.iter().filter(|entry| entry.is_dir) {
         if let Some((topic, partition)) = parse_partition_dir(&entry.name)
@@ -184,7 +185,7 @@ fn adopt(
             log_starts: Vec::new(),
         });
     }
-    Ok(manifest)
+    manifest
 }
 
 /// The topic id that a partition's directory carries.
@@ -225,6 +226,20 @@ fn raise_producer_ids(mut manifest: Manifest, topics: &Topics) -> Manifest {
     manifest
 }
 
+/// A topic without its partitions.
+pub(super) fn new_topic(stored: &ManifestTopic) -> Result<TopicState> {
+    let mut config = TopicConfig::default();
+    for (key, value) in &stored.config {
+        config = config.set(key, value)?;
+    }
+    Ok(TopicState {
+        name: stored.name.as_str().into(),
+        id: stored.id,
+        config: Arc::new(ArcSwap::from_pointee(config.partitions(stored.partitions))),
+        partitions: ArcSwap::default(),
+    })
+}
+
 /// What opening partitions takes.
 pub(super) struct Opening<'a> {
     pub(super) disk: &'a Arc<dyn Disk>,
@@ -243,7 +258,7 @@ impl Opening<'_> {
     fn topics(&self, manifest: &Manifest, report: &mut RecoveryReport) -> Result<Topics> {
         let mut topics = Topics::new();
         for stored in &manifest.topics {
-            let topic = self.topic(stored)?;
+            let topic = new_topic(stored)?;
             topics.insert(Arc::clone(&topic.name), Arc::new(topic));
         }
         let jobs: Vec<_> = manifest
@@ -268,21 +283,6 @@ impl Opening<'_> {
             }
         }
         Ok(topics)
-    }
-
-    /// A topic without its partitions.
-    pub(super) fn topic(&self, stored: &ManifestTopic) -> Result<TopicState> {
-        let mut config = TopicConfig::default();
-        for (key, value) in &stored.config {
-            config = config.set(key, value)?;
-        }
-        Ok(TopicState {
-            name: stored.name.as_str().into(),
-            id: stored.id,
-            adopted: stored.adopted,
-            config: Arc::new(ArcSwap::from_pointee(config.partitions(stored.partitions))),
-            partitions: ArcSwap::default(),
-        })
     }
 
     /// Opens partitions, several at a time; the results are in order.

@@ -1,6 +1,8 @@
 //! Doors to the decoders of the small files, for the fuzz targets. Each takes any bytes and checks
 //! two promises: no panic, and what was understood is written and read back the same.
 
+#![expect(clippy::missing_panics_doc, reason = "panics are how these report")]
+
 use super::checkpoint::{EpochCheckpoint, OffsetCheckpoint};
 use super::group_record::GroupMetadata;
 use super::index_entry::{AbortedTransaction, OffsetIndexEntry, TimeIndexEntry};
