@@ -9,6 +9,7 @@
     compare.py <tally> records [--committed] <actual.jsonl> <expected.jsonl>...   records that a reader printed
     compare.py <tally> committed <expected.jsonl> <actual.jsonl>           committed offsets that a reader printed
     compare.py <tally> values <input lines> <dump.txt> <err>               values against a text file, in any order
+    compare.py <tally> names <records.jsonl> <offsets.jsonl>               prints the topics and groups in them, for `run`
     compare.py <tally> total                                               the one line at the end
 """
 
@@ -374,6 +375,15 @@ def values(tally, input_path, dump_path, error_path):
     return differences.finish()
 
 
+def names(_tally, records_path, offsets_path):
+    """"topic:partitions ...", then "group ...", a line each."""
+    partitions = Counter()
+    for line in read_lines(records_path):
+        partitions[line["topic"]] = max(partitions[line["topic"]], line["partition"] + 1)
+    print(*(f"{topic}:{count}" for topic, count in partitions.items()))
+    print(*sorted({line["group"] for line in read_lines(offsets_path)}))
+
+
 def total(tally):
     counts = Counter()
     for line in read_lines(tally):
@@ -400,7 +410,7 @@ def name(partition):
     return f"{partition[0]}-{partition[1]}"
 
 
-COMMANDS = {f.__name__: f for f in (dump, index, producers, offsets, transactions, decode, records, committed, values, total)}
+COMMANDS = {f.__name__: f for f in (dump, index, producers, offsets, transactions, decode, records, committed, values, names, total)}
 
 if __name__ == "__main__":
     sys.exit(main())

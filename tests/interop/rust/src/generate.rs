@@ -37,6 +37,7 @@ pub fn generate(dir: &str, records: &str, offsets: &str) -> Result {
     all_codecs(&broker, &mut shapes, &mut out)?;
     atomic_batches(&broker, &mut shapes, &mut out)?;
     append_time(&broker, &mut shapes, &mut out)?;
+    #[cfg(feature = "transactions")]
     transactions(&broker, &mut shapes, &mut out)?;
     compacted(&broker, &mut shapes, &mut out)?;
     out.flush()?;
@@ -122,11 +123,12 @@ fn append_time(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::Wri
 }
 
 /// Committed and aborted transactions of two producers that overlap, with plain records between.
+#[cfg(feature = "transactions")]
 fn transactions(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::Write) -> Result {
     let config = TopicConfig::default().partitions(2).retention_ms(None);
     broker.create_topic("generated-transactions", config)?;
-    let first = broker.producer().transactional_id("first").compression(Compression::Zstd).build()?;
-    let second = broker.producer().transactional_id("second").build()?;
+    let first = broker.producer().transactional_id("streamlog-first").compression(Compression::Zstd).build()?;
+    let second = broker.producer().transactional_id("streamlog-second").build()?;
     let plain = broker.producer().build()?;
     let mut sent = Vec::new();
     for round in 0..12 {

@@ -3,7 +3,9 @@
 use std::io::{BufWriter, Write as _};
 use std::time::Duration;
 
-use streamlog::{Broker, IsolationLevel, Position, TopicPartition};
+#[cfg(feature = "transactions")]
+use streamlog::IsolationLevel;
+use streamlog::{Broker, Position, TopicPartition};
 
 use crate::lines::{self, Line};
 use crate::Result;
@@ -42,13 +44,10 @@ pub fn read(dir: &str, topics: &[&str]) -> Result {
 
 pub fn consume(dir: &str, topics: &[&str]) -> Result {
     let broker = Broker::open(dir)?;
-    let mut consumer = broker
-        .consumer()
-        .group("interop-reader")
-        .auto_offset_reset(Position::Earliest)
-        .isolation_level(IsolationLevel::ReadCommitted)
-        .auto_commit(None)
-        .build()?;
+    let consumer = broker.consumer().group("interop-reader").auto_offset_reset(Position::Earliest);
+    #[cfg(feature = "transactions")]
+    let consumer = consumer.isolation_level(IsolationLevel::ReadCommitted);
+    let mut consumer = consumer.auto_commit(None).build()?;
     consumer.subscribe(topics.iter().copied())?;
     let mut ends = Vec::new();
     for name in topics {
@@ -83,7 +82,7 @@ pub fn committed(dir: &str, topic: &str, groups: &[&str]) -> Result {
     let broker = Broker::open(dir)?;
     let partitions = broker.topic(topic)?.partition_count();
     for group in groups {
-        let mut consumer = broker.consumer().group(group).auto_commit(None).build()?;
+        let mut consumer = broker.consumer().group(*group).auto_commit(None).build()?;
         consumer.subscribe([topic])?;
         for partition in 0..partitions {
             if let Some(offset) = consumer.committed(&TopicPartition::new(topic, partition))? {
