@@ -28,9 +28,6 @@ pub use error::{Error, Result, SharedIoError};
 #[cfg(any(test, feature = "__fuzzing"))]
 #[doc(hidden)]
 pub use format::fuzzing;
-#[cfg(feature = "__fuzzing")]
-#[doc(hidden)]
-pub use format::fuzzing_files;
 pub use format::{Compression, TimestampType};
 pub use partition::Partition;
 pub use producer::{

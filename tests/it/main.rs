@@ -1,0 +1,3 @@
+//! What streamlog promises, one module per promise, through its public API alone.
+
+mod crash;
