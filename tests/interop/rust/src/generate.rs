@@ -4,13 +4,14 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::time::Duration;
 
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 use streamlog::{
-    Broker, CleanupPolicy, Compression, Delivery, Position, Record, TimestampType, Timestamp, TopicConfig, TopicPartition,
+    Broker, CleanupPolicy, Compression, Delivery, Position, Record, Timestamp, TimestampType,
+    TopicConfig, TopicPartition,
 };
 
-use crate::lines::{self, Line};
 use crate::Result;
+use crate::lines::{self, Line};
 
 const CODECS: [(&str, Compression); 5] = [
     ("none", Compression::None),
@@ -60,7 +61,12 @@ pub fn append(dir: &str, topics: &[&str]) -> Result {
     for topic in topics {
         for partition in 0..broker.topic(topic)?.partition_count() {
             let delivery = producer.send(record(topic, &line).partition(partition))?;
-            sent.push(Sent { line: line.clone(), delivery, codec: "zstd", aborted: false });
+            sent.push(Sent {
+                line: line.clone(),
+                delivery,
+                codec: "zstd",
+                aborted: false,
+            });
         }
     }
     producer.flush()?;
@@ -70,11 +76,21 @@ pub fn append(dir: &str, topics: &[&str]) -> Result {
 }
 
 fn all_codecs(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::Write) -> Result {
-    let config = TopicConfig::default().partitions(3).segment_bytes(1 << 20).retention_ms(None);
+    let config = TopicConfig::default()
+        .partitions(3)
+        .segment_bytes(1 << 20)
+        .retention_ms(None);
     broker.create_topic("generated", config)?;
     let mut producers = Vec::new();
     for (name, codec) in CODECS {
-        producers.push((name, broker.producer().compression(codec).linger(Duration::from_millis(20)).build()?));
+        producers.push((
+            name,
+            broker
+                .producer()
+                .compression(codec)
+                .linger(Duration::from_millis(20))
+                .build()?,
+        ));
     }
     let mut sent = Vec::with_capacity(RECORDS);
     for i in 0..RECORDS {
@@ -82,7 +98,12 @@ fn all_codecs(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::Writ
         let (codec, producer) = &producers[i / 500 % producers.len()];
         let line = shapes.next(i);
         let delivery = producer.send(record("generated", &line))?;
-        sent.push(Sent { line, delivery, codec, aborted: false });
+        sent.push(Sent {
+            line,
+            delivery,
+            codec,
+            aborted: false,
+        });
     }
     for (_, producer) in &producers {
         producer.flush()?;
@@ -92,28 +113,50 @@ fn all_codecs(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::Writ
 
 /// Appends without a producer: batches of one and of several records, without a producer id.
 fn atomic_batches(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::Write) -> Result {
-    broker.create_topic("generated-batches", TopicConfig::default().partitions(1).retention_ms(None))?;
+    broker.create_topic(
+        "generated-batches",
+        TopicConfig::default().partitions(1).retention_ms(None),
+    )?;
     let partition = broker.topic("generated-batches")?.partition(0)?;
     for i in 0..300 {
         let lines: Vec<Line> = (0..1 + i % 7).map(|j| shapes.next(i * 7 + j)).collect();
-        let batch: Vec<Record<'_>> = lines.iter().map(|line| record("generated-batches", line)).collect();
+        let batch: Vec<Record<'_>> = lines
+            .iter()
+            .map(|line| record("generated-batches", line))
+            .collect();
         let first = partition.append(&batch)?;
         for (offset, line) in (first..).zip(&lines) {
-            write_line(line.json("generated-batches", 0, offset), "none", false, out)?;
+            write_line(
+                line.json("generated-batches", 0, offset),
+                "none",
+                false,
+                out,
+            )?;
         }
     }
     Ok(())
 }
 
 fn append_time(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::Write) -> Result {
-    let config = TopicConfig::default().partitions(1).timestamp_type(TimestampType::LogAppendTime);
+    let config = TopicConfig::default()
+        .partitions(1)
+        .timestamp_type(TimestampType::LogAppendTime);
     broker.create_topic("generated-append-time", config)?;
-    let producer = broker.producer().compression(Compression::Lz4).linger(Duration::from_millis(5)).build()?;
+    let producer = broker
+        .producer()
+        .compression(Compression::Lz4)
+        .linger(Duration::from_millis(5))
+        .build()?;
     let mut sent = Vec::new();
     for i in 0..1_000 {
         let line = shapes.next(i);
         let delivery = producer.send(record("generated-append-time", &line))?;
-        sent.push(Sent { line, delivery, codec: "lz4", aborted: false });
+        sent.push(Sent {
+            line,
+            delivery,
+            codec: "lz4",
+            aborted: false,
+        });
         if i % 100 == 99 {
             producer.flush()?;
         }
@@ -127,8 +170,15 @@ fn append_time(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::Wri
 fn transactions(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::Write) -> Result {
     let config = TopicConfig::default().partitions(2).retention_ms(None);
     broker.create_topic("generated-transactions", config)?;
-    let first = broker.producer().transactional_id("streamlog-first").compression(Compression::Zstd).build()?;
-    let second = broker.producer().transactional_id("streamlog-second").build()?;
+    let first = broker
+        .producer()
+        .transactional_id("streamlog-first")
+        .compression(Compression::Zstd)
+        .build()?;
+    let second = broker
+        .producer()
+        .transactional_id("streamlog-second")
+        .build()?;
     let plain = broker.producer().build()?;
     let mut sent = Vec::new();
     for round in 0..12 {
@@ -138,16 +188,39 @@ fn transactions(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::Wr
         for i in 0..20 {
             let line = shapes.next(i);
             let delivery = one.send(record("generated-transactions", &line))?;
-            sent.push(Sent { line, delivery, codec: "zstd", aborted: first_aborts });
+            sent.push(Sent {
+                line,
+                delivery,
+                codec: "zstd",
+                aborted: first_aborts,
+            });
             let line = shapes.next(i);
             let delivery = two.send(record("generated-transactions", &line))?;
-            sent.push(Sent { line, delivery, codec: "none", aborted: second_aborts });
+            sent.push(Sent {
+                line,
+                delivery,
+                codec: "none",
+                aborted: second_aborts,
+            });
             let line = shapes.next(i);
             let delivery = plain.send(record("generated-transactions", &line))?;
-            sent.push(Sent { line, delivery, codec: "none", aborted: false });
+            sent.push(Sent {
+                line,
+                delivery,
+                codec: "none",
+                aborted: false,
+            });
         }
-        if first_aborts { one.abort()? } else { one.commit()? }
-        if second_aborts { two.abort()? } else { two.commit()? }
+        if first_aborts {
+            one.abort()?
+        } else {
+            one.commit()?
+        }
+        if second_aborts {
+            two.abort()?
+        } else {
+            two.commit()?
+        }
     }
     plain.flush()?;
     write_sent(sent, out)
@@ -161,15 +234,29 @@ fn compacted(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::Write
         .cleanup_policy(CleanupPolicy::Compact)
         .set("min.cleanable.dirty.ratio", "0.01")?;
     broker.create_topic("generated-compacted", config)?;
-    let producer = broker.producer().compression(Compression::Zstd).linger(Duration::from_millis(20)).build()?;
+    let producer = broker
+        .producer()
+        .compression(Compression::Zstd)
+        .linger(Duration::from_millis(20))
+        .build()?;
     let mut sent = Vec::new();
     for i in 0..10_000 {
         let key = format!("key-{}", shapes.below(if i < 5_000 { 500 } else { 300 })).into_bytes();
         let value = (i % 9 != 0).then(|| shapes.bytes(300));
         let timestamp = FIRST_TIMESTAMP + i as Timestamp;
-        let line = Line { key: Some(key), value, headers: shapes.headers(i), timestamp };
+        let line = Line {
+            key: Some(key),
+            value,
+            headers: shapes.headers(i),
+            timestamp,
+        };
         let delivery = producer.send(record("generated-compacted", &line))?;
-        sent.push(Sent { line, delivery, codec: "zstd", aborted: false });
+        sent.push(Sent {
+            line,
+            delivery,
+            codec: "zstd",
+            aborted: false,
+        });
     }
     producer.flush()?;
     broker.run_housekeeping()?;
@@ -187,19 +274,31 @@ fn commit_offsets(broker: &Broker, out: &mut impl std::io::Write) -> Result {
         for round in 1..=3 {
             for partition in 0..3 {
                 let offset = u64::from(round * 100 + partition);
-                consumer.commit_offsets(&[(TopicPartition::new("generated", partition), offset)])?;
+                consumer
+                    .commit_offsets(&[(TopicPartition::new("generated", partition), offset)])?;
                 if round == 3 {
-                    writeln!(out, "{}", lines::committed(group, "generated", partition, offset))?;
+                    writeln!(
+                        out,
+                        "{}",
+                        lines::committed(group, "generated", partition, offset)
+                    )?;
                 }
             }
         }
     }
     // And the position that polling reaches.
     let group = "streamlog-group-polled";
-    let mut consumer =
-        broker.consumer().group(group).auto_commit(None).auto_offset_reset(Position::Earliest).build()?;
+    let mut consumer = broker
+        .consumer()
+        .group(group)
+        .auto_commit(None)
+        .auto_offset_reset(Position::Earliest)
+        .build()?;
     consumer.subscribe(["generated-batches"])?;
-    let end = broker.topic("generated-batches")?.partition(0)?.high_watermark();
+    let end = broker
+        .topic("generated-batches")?
+        .partition(0)?
+        .high_watermark();
     let mut next = 0;
     while next < end {
         for record in &consumer.poll(Duration::from_millis(100))? {
@@ -207,7 +306,11 @@ fn commit_offsets(broker: &Broker, out: &mut impl std::io::Write) -> Result {
         }
     }
     consumer.commit()?;
-    writeln!(out, "{}", lines::committed(group, "generated-batches", 0, end))?;
+    writeln!(
+        out,
+        "{}",
+        lines::committed(group, "generated-batches", 0, end)
+    )?;
     Ok(())
 }
 
@@ -229,16 +332,32 @@ fn record<'a>(topic: &'a str, line: &'a Line) -> Record<'a> {
 }
 
 fn write_sent(sent: Vec<Sent>, out: &mut impl std::io::Write) -> Result {
-    for Sent { mut line, delivery, codec, aborted } in sent {
+    for Sent {
+        mut line,
+        delivery,
+        codec,
+        aborted,
+    } in sent
+    {
         let metadata = delivery.wait()?;
         // With LogAppendTime the log decides.
         line.timestamp = metadata.timestamp();
-        write_line(line.json(metadata.topic(), metadata.partition(), metadata.offset()), codec, aborted, out)?;
+        write_line(
+            line.json(metadata.topic(), metadata.partition(), metadata.offset()),
+            codec,
+            aborted,
+            out,
+        )?;
     }
     Ok(())
 }
 
-fn write_line(mut json: Value, codec: &str, aborted: bool, out: &mut impl std::io::Write) -> Result {
+fn write_line(
+    mut json: Value,
+    codec: &str,
+    aborted: bool,
+    out: &mut impl std::io::Write,
+) -> Result {
     json["codec"] = json!(codec);
     json["aborted"] = json!(aborted);
     writeln!(out, "{json}")?;
@@ -253,7 +372,9 @@ struct Shapes {
 
 impl Shapes {
     fn new() -> Self {
-        Self { random: 0x9E37_79B9_7F4A_7C15 }
+        Self {
+            random: 0x9E37_79B9_7F4A_7C15,
+        }
     }
 
     fn next(&mut self, i: usize) -> Line {
@@ -281,7 +402,12 @@ impl Shapes {
         let step_back = if i % 17 == 5 { 86_400_000 } else { 0 };
         let jump = if i % 101 == 7 { 3_600_000 } else { 0 };
         let timestamp = FIRST_TIMESTAMP + i as Timestamp * 10 - step_back + jump;
-        Line { key, value, headers: self.headers(i), timestamp }
+        Line {
+            key,
+            value,
+            headers: self.headers(i),
+            timestamp,
+        }
     }
 
     fn headers(&mut self, i: usize) -> Vec<(String, Option<Vec<u8>>)> {
@@ -308,7 +434,9 @@ impl Shapes {
     }
 
     fn bytes(&mut self, length: usize) -> Vec<u8> {
-        (0..length).map(|_| (self.next_random() >> 56) as u8).collect()
+        (0..length)
+            .map(|_| (self.next_random() >> 56) as u8)
+            .collect()
     }
 
     fn next_random(&mut self) -> u64 {

@@ -1,7 +1,7 @@
 //! The JSON lines that all parts of the interop check exchange; `README.md` describes them.
 
-use base64::{prelude::BASE64_STANDARD, Engine as _};
-use serde_json::{json, Value};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
 use streamlog::{Offset, Timestamp};
 
 /// A record as it was sent, or as it was read.
@@ -15,8 +15,11 @@ pub struct Line {
 
 impl Line {
     pub fn json(&self, topic: &str, partition: u32, offset: Offset) -> Value {
-        let headers: Vec<Value> =
-            self.headers.iter().map(|(key, value)| json!([key, base64(value.as_deref())])).collect();
+        let headers: Vec<Value> = self
+            .headers
+            .iter()
+            .map(|(key, value)| json!([key, base64(value.as_deref())]))
+            .collect();
         json!({
             "topic": topic, "partition": partition, "offset": offset, "timestamp": self.timestamp,
             "key": base64(self.key.as_deref()), "value": base64(self.value.as_deref()), "headers": headers,

@@ -23,6 +23,8 @@ fn main() -> Result {
         ["read", dir, topics @ ..] => read::read(dir, topics),
         ["consume", dir, topics @ ..] => read::consume(dir, topics),
         ["committed", dir, topic, groups @ ..] => read::committed(dir, topic, groups),
-        _ => Err("usage: streamlog-interop generate|append|read|consume|committed <dir> ...".into()),
+        _ => {
+            Err("usage: streamlog-interop generate|append|read|consume|committed <dir> ...".into())
+        }
     }
 }

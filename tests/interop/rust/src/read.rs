@@ -7,8 +7,8 @@ use std::time::Duration;
 use streamlog::IsolationLevel;
 use streamlog::{Broker, Position, TopicPartition};
 
-use crate::lines::{self, Line};
 use crate::Result;
+use crate::lines::{self, Line};
 
 /// Copies what a borrowed record shows; readers and consumers lend different types with the same accessors.
 macro_rules! line {
@@ -33,7 +33,11 @@ pub fn read(dir: &str, topics: &[&str]) -> Result {
         for partition in 0..topic.partition_count() {
             let mut reader = topic.partition(partition)?.reader(Position::Earliest)?;
             while let Some(record) = reader.next()? {
-                writeln!(out, "{}", line!(record).json(name, partition, record.offset()))?;
+                writeln!(
+                    out,
+                    "{}",
+                    line!(record).json(name, partition, record.offset())
+                )?;
             }
         }
     }
@@ -44,7 +48,10 @@ pub fn read(dir: &str, topics: &[&str]) -> Result {
 
 pub fn consume(dir: &str, topics: &[&str]) -> Result {
     let broker = Broker::open(dir)?;
-    let consumer = broker.consumer().group("interop-reader").auto_offset_reset(Position::Earliest);
+    let consumer = broker
+        .consumer()
+        .group("interop-reader")
+        .auto_offset_reset(Position::Earliest);
     #[cfg(feature = "transactions")]
     let consumer = consumer.isolation_level(IsolationLevel::ReadCommitted);
     let mut consumer = consumer.auto_commit(None).build()?;
@@ -61,7 +68,11 @@ pub fn consume(dir: &str, topics: &[&str]) -> Result {
     loop {
         let records = consumer.poll(Duration::from_millis(100))?;
         for record in &records {
-            writeln!(out, "{}", line!(record).json(record.topic(), record.partition(), record.offset()))?;
+            writeln!(
+                out,
+                "{}",
+                line!(record).json(record.topic(), record.partition(), record.offset())
+            )?;
         }
         // The end may hold nothing but markers and aborted records, so positions decide, not a count.
         let mut behind = false;
