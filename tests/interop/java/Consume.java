@@ -17,13 +17,20 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
- * Appends one record to every partition of the topics, then reads them from their beginning to their end, and the
+ * Appends to every partition of the topics, then reads them from their beginning to their end, and the
  * committed offsets of the groups: {@code Consume <bootstrap> <records.jsonl> <appended.jsonl> <offsets.jsonl> <topic,...> <group,...>}.
  *
- * <p>The appended record proves that the broker not only reads the partition but goes on with it; what it
+ * <p>The appended records prove that the broker not only reads the partitions but goes on with them; what it
  * acknowledged goes to its own file.
  */
 public final class Consume {
+    /**
+     * Idempotent ones, whose ids a new cluster counts from 0. If the log's own producers had the same ids, the broker
+     * would take these records for repetitions and drop them.
+     */
+    private static final int PRODUCERS = 4;
+    private static final long TIMESTAMP = 1_750_000_000_000L;
+
     private Consume() { }
 
     public static void main(String[] args) throws Exception {
@@ -51,13 +58,15 @@ public final class Consume {
         config.put("bootstrap.servers", bootstrap);
         config.put("acks", "all");
         byte[] key = "appended".getBytes(StandardCharsets.UTF_8);    // compacted topics insist on one
-        byte[] value = "appended by the broker".getBytes(StandardCharsets.UTF_8);
-        try (var producer = new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer())) {
-            for (TopicPartition tp : partitions) {
-                var record = new ProducerRecord<byte[], byte[]>(tp.topic(), tp.partition(), 1_750_000_000_000L, key, value);
-                RecordMetadata at = producer.send(record).get();
-                Json.print(out, Json.record(at.topic(), at.partition(), at.offset(), at.timestamp(),
-                    key, value, record.headers()));
+        for (int i = 0; i < PRODUCERS; i++) {
+            byte[] value = ("appended by the broker's producer " + i).getBytes(StandardCharsets.UTF_8);
+            try (var producer = new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer())) {
+                for (TopicPartition tp : partitions) {
+                    var record = new ProducerRecord<>(tp.topic(), tp.partition(), TIMESTAMP, key, value);
+                    RecordMetadata at = producer.send(record).get();
+                    Json.print(out, Json.record(at.topic(), at.partition(), at.offset(), at.timestamp(),
+                        key, value, record.headers()));
+                }
             }
         }
     }

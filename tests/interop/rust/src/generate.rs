@@ -35,6 +35,7 @@ pub fn generate(dir: &str, records: &str, offsets: &str) -> Result {
     let broker = Broker::open(dir)?;
     let mut out = BufWriter::new(File::create(records)?);
     let mut shapes = Shapes::new();
+    first_producer(&broker, &mut out)?;
     all_codecs(&broker, &mut shapes, &mut out)?;
     atomic_batches(&broker, &mut shapes, &mut out)?;
     append_time(&broker, &mut shapes, &mut out)?;
@@ -73,6 +74,28 @@ pub fn append(dir: &str, topics: &[&str]) -> Result {
     write_sent(sent, &mut std::io::stdout().lock())?;
     broker.close()?;
     Ok(())
+}
+
+/// One record of the directory's first producer, sent just now (a broker forgets producers a day after their last
+/// record). The first producers of a new Kafka cluster must not be taken for it: with an equal id, epoch and sequence
+/// their first record would be dropped as a duplicate.
+fn first_producer(broker: &Broker, out: &mut impl std::io::Write) -> Result {
+    broker.create_topic("generated-first", TopicConfig::default())?;
+    let line = Line {
+        value: Some(b"first".to_vec()),
+        ..Line::default()
+    };
+    let delivery = broker
+        .producer()
+        .build()?
+        .send(Record::to("generated-first").value("first"))?;
+    let sent = Sent {
+        line,
+        delivery,
+        codec: "none",
+        aborted: false,
+    };
+    write_sent(vec![sent], out)
 }
 
 fn all_codecs(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::Write) -> Result {
@@ -340,7 +363,7 @@ fn write_sent(sent: Vec<Sent>, out: &mut impl std::io::Write) -> Result {
     } in sent
     {
         let metadata = delivery.wait()?;
-        // With LogAppendTime the log decides.
+        // With LogAppendTime, or if the record had none, the log decides.
         line.timestamp = metadata.timestamp();
         write_line(
             line.json(metadata.topic(), metadata.partition(), metadata.offset()),
