@@ -1,8 +1,17 @@
 //! Every knob, by Kafka's name.
+//!
+//! [`TopicConfig`] has the typed setters; `entries` is the table behind them, `value` how values are
+//! read and bounded. `topic_name` has the rules for names.
 
+mod cleanup;
+mod entries;
 mod topic;
+mod topic_name;
+mod value;
 
+pub use cleanup::CleanupPolicy;
 pub use topic::TopicConfig;
+pub(crate) use topic_name::{topic_names_collide, validate_topic_name};
 
 /// What an acknowledgement promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -13,11 +22,4 @@ pub enum Durability {
     Written,
     /// The record is on the device: it survives power loss. All who wait share one sync.
     Synced,
-}
-
-pub(crate) fn validate_topic_name(_n: &str) -> crate::Result<()> {
-    Ok(())
-}
-pub(crate) fn topic_names_collide(a: &str, b: &str) -> bool {
-    a == b
 }

@@ -111,24 +111,17 @@ impl Manifest {
             self.topics.push(topic);
             return Ok(());
         }
-        if let Some(start) = line.text.strip_prefix(" start ") {
+        let topic = self.topics.last_mut();
+        let topic = topic.ok_or(line.error("no topic before what belongs to one"))?;
+        if let Some(config) = line.text.strip_prefix(" config ") {
+            let config = decode_config(config).ok_or(line.error("malformed config"))?;
+            topic.config.push(config);
+        } else if let Some(start) = line.text.strip_prefix(" start ") {
             let start = decode_start(start).ok_or(line.error("malformed log start"))?;
-            let topic = self.topics.last_mut();
-            topic
-                .ok_or(line.error("log start before the first topic"))?
-                .log_starts
-                .push(start);
-            return Ok(());
-        }
-        let Some(config) = line.text.strip_prefix(" config ") else {
+            topic.log_starts.push(start);
+        } else {
             return line.invalid("unknown kind of line");
-        };
-        let config = decode_config(config).ok_or(line.error("malformed config"))?;
-        let topic = self
-            .topics
-            .last_mut()
-            .ok_or(line.error("config before the first topic"))?;
-        topic.config.push(config);
+        }
         Ok(())
     }
 
@@ -210,11 +203,6 @@ fn encode_topic(text: &mut String, topic: &ManifestTopic) {
     }
 }
 
-fn decode_start(line: &str) -> Option<(u32, u64)> {
-    let (partition, offset) = line.split_once(' ')?;
-    Some((number(partition)?, number(offset)?))
-}
-
 fn decode_topic(line: &str) -> Option<ManifestTopic> {
     let mut words = line.split(' ');
     let name = unescape(words.next()?).filter(|name| !name.is_empty())?;
@@ -239,6 +227,11 @@ fn decode_topic(line: &str) -> Option<ManifestTopic> {
 fn decode_config(line: &str) -> Option<(String, String)> {
     let (key, value) = line.split_once('=')?;
     Some((unescape(key)?, unescape(value)?))
+}
+
+fn decode_start(line: &str) -> Option<(u32, u64)> {
+    let (partition, offset) = line.split_once(' ')?;
+    Some((number(partition)?, number(offset)?))
 }
 
 /// Appends `word` with control characters, `%`, and those in `also` as `%` and two hexadecimal
@@ -340,7 +333,7 @@ mod tests {
         ];
         let bytes = manifest.encode();
         assert_eq!(Manifest::decode(&bytes), Ok(manifest));
-        assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 8);
+        assert_eq!(String::from_utf8(bytes).unwrap().lines().count(), 8);
     }
 
     #[test]
@@ -405,7 +398,11 @@ mod tests {
             format!("topic orders%4 {id} 1\n"),
             format!("topic orders%+4 {id} 1\n"),
             format!("topic orders%FF {id} 1\n"),
+            " start 0 1\n".to_owned(),
             format!("topic orders {id} 1\n config a\n"),
+            format!("topic orders {id} 1\n start 0\n"),
+            format!("topic orders {id} 1\n start 0 -1\n"),
+            format!("topic orders {id} 1\n start 0 1 2\n"),
             format!("topic orders {id} 1\ntopic orders AAAAAAAAAAAAAAAAAAAAAA 1\n"),
             format!("topic orders {id} 1\ntopic clicks {id} 1\n"),
         ] {
