@@ -8,6 +8,7 @@ mod disk;
 mod error;
 mod format;
 mod group;
+pub mod inspect;
 mod log;
 mod lookup;
 mod notify;
@@ -19,7 +20,7 @@ mod topic;
 
 pub use broker::{Broker, BrokerBuilder, ClampedCommit, PartitionRecovery, RecoveryReport};
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use config::{Durability, TopicConfig};
+pub use config::{CleanupPolicy, Durability, TopicConfig};
 pub use consumer::{
     Consumer, ConsumerBuilder, ConsumerRecord, Header, RecordHeaders, Records, RecordsIter,
     WakeupHandle,
