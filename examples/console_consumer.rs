@@ -61,7 +61,9 @@ fn run(mut options: Options) -> Outcome {
     let demonstrates = options.data_dir.is_none();
     let dir = DataDir::new(options.data_dir.as_deref())?;
     // Nothing is made for who wants to read: a mistyped directory is an error.
-    let broker = Broker::builder(dir.path()).create_dir(demonstrates).open()?;
+    let broker = Broker::builder(dir.path())
+        .create_dir(demonstrates)
+        .open()?;
     if demonstrates {
         demonstrate(&broker, &mut options)?;
     }
@@ -70,9 +72,10 @@ fn run(mut options: Options) -> Outcome {
     let mut consumer = consumer(&broker, topic, &options)?;
     let printed = print_records(&mut consumer, &options, &format)?;
     eprintln!("Processed a total of {printed} messages");
-    check(!demonstrates || Some(printed) == options.max_messages, || {
-        "not all demo records were read".to_owned()
-    })?;
+    check(
+        !demonstrates || Some(printed) == options.max_messages,
+        || "not all demo records were read".to_owned(),
+    )?;
     drop(consumer);
     broker.close()?;
     Ok(())
@@ -82,8 +85,18 @@ fn run(mut options: Options) -> Outcome {
 fn demonstrate(broker: &Broker, options: &mut Options) -> Outcome {
     broker.create_topic("clicks", TopicConfig::default().partitions(2))?;
     let producer = broker.producer().build()?;
-    for (user, page) in [("alice", "/home"), ("bob", "/about"), ("alice", "/cart"), ("carol", "/")] {
-        producer.send(Record::to("clicks").key(user).value(page).header("source", "web"))?;
+    for (user, page) in [
+        ("alice", "/home"),
+        ("bob", "/about"),
+        ("alice", "/cart"),
+        ("carol", "/"),
+    ] {
+        producer.send(
+            Record::to("clicks")
+                .key(user)
+                .value(page)
+                .header("source", "web"),
+        )?;
     }
     producer.flush()?;
     options.topic = Some("clicks".to_owned());
@@ -92,13 +105,19 @@ fn demonstrate(broker: &Broker, options: &mut Options) -> Outcome {
     options.timeout_ms = Some(5_000);
     if options.properties.is_empty() {
         let parts = ["partition", "offset", "headers", "key"];
-        options.properties = parts.map(|part| (format!("print.{part}"), "true".to_owned())).into();
+        options.properties = parts
+            .map(|part| (format!("print.{part}"), "true".to_owned()))
+            .into();
     }
     Ok(())
 }
 
 fn consumer(broker: &Broker, topic: &str, options: &Options) -> Result<Consumer, Box<dyn Error>> {
-    let start = if options.from_beginning { Position::Earliest } else { Position::Latest };
+    let start = if options.from_beginning {
+        Position::Earliest
+    } else {
+        Position::Latest
+    };
     // Committed is what was printed, so we do it ourselves.
     let mut builder = broker.consumer().auto_offset_reset(start).auto_commit(None);
     if let Some(group) = &options.group {
@@ -172,7 +191,10 @@ fn note_next(next: &mut Vec<(TopicPartition, u64)>, record: &ConsumerRecord<'_>)
 }
 
 /// How a record is printed: Kafka's `DefaultMessageFormatter`.
-#[expect(clippy::struct_excessive_bools, reason = "one for each property of that name")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one for each property of that name"
+)]
 struct Format {
     timestamp: bool,
     partition: bool,
@@ -223,7 +245,11 @@ impl Format {
         if self.timestamp {
             let (kind, time) = (record.timestamp_type(), record.timestamp());
             let known = format!("{kind}:{time}");
-            fields.push(if time < 0 { "NO_TIMESTAMP".into() } else { known.into() });
+            fields.push(if time < 0 {
+                "NO_TIMESTAMP".into()
+            } else {
+                known.into()
+            });
         }
         if self.partition {
             fields.push(format!("Partition:{}", record.partition()).into());
@@ -245,9 +271,9 @@ impl Format {
     }
 
     fn headers_of(&self, record: &ConsumerRecord<'_>) -> Vec<u8> {
-        let headers = record.headers().map(|header| {
-            [header.key().as_bytes(), b":", self.bytes(header.value())].concat()
-        });
+        let headers = record
+            .headers()
+            .map(|header| [header.key().as_bytes(), b":", self.bytes(header.value())].concat());
         let headers: Vec<_> = headers.collect();
         if headers.is_empty() {
             return b"NO_HEADERS".to_vec();

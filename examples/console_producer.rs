@@ -66,16 +66,27 @@ fn run(options: &Options) -> Outcome {
         sync: options.sync,
     };
     let demonstrates = dir.is_temporary() && stdin().is_terminal();
-    let mut sent = if demonstrates { 0 } else { sender.send_stdin()? };
+    let mut sent = if demonstrates {
+        0
+    } else {
+        sender.send_stdin()?
+    };
     if sent == 0 && dir.is_temporary() {
         sent = sender.send_demo()?;
     }
     sender.producer.flush()?;
 
     let written = end(&topic) - before;
-    check(written == sent, || format!("{sent} records sent, {written} written"))?;
+    check(written == sent, || {
+        format!("{sent} records sent, {written} written")
+    })?;
     let mut out = stdout();
-    writeln!(out, "{sent} records written to {} in {}", options.topic, dir.path().display())?;
+    writeln!(
+        out,
+        "{sent} records written to {} in {}",
+        options.topic,
+        dir.path().display()
+    )?;
     if dir.is_temporary() {
         writeln!(out, "the directory goes away now; they were:")?;
         print(&topic, &mut out)?;
@@ -85,7 +96,11 @@ fn run(options: &Options) -> Outcome {
 }
 
 fn producer(broker: &Broker, options: &Options) -> streamlog::Result<Producer> {
-    let durability = if options.synced { Durability::Synced } else { Durability::Written };
+    let durability = if options.synced {
+        Durability::Synced
+    } else {
+        Durability::Written
+    };
     broker
         .producer()
         .durability(durability)
@@ -119,7 +134,8 @@ impl Sender {
             number += 1;
             let text = line.strip_suffix(b"\n").unwrap_or(&line);
             let text = text.strip_suffix(b"\r").unwrap_or(text);
-            self.send(text).map_err(|error| format!("line {number}: {error}"))?;
+            self.send(text)
+                .map_err(|error| format!("line {number}: {error}"))?;
             sent += 1;
         }
     }
@@ -182,15 +198,23 @@ impl Format {
     }
 
     /// Key and value of a line.
-    #[expect(clippy::type_complexity, reason = "a key and a value, either of which may be null")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "a key and a value, either of which may be null"
+    )]
     fn split<'a>(&self, line: &'a [u8]) -> Result<(Option<&'a [u8]>, Option<&'a [u8]>), String> {
         if !self.parse_key {
             return Ok((None, self.unless_null(line)));
         }
         let length = self.separator.len();
-        let at = line.windows(length).position(|window| window == self.separator);
+        let at = line
+            .windows(length)
+            .position(|window| window == self.separator);
         match at {
-            Some(at) => Ok((self.unless_null(&line[..at]), self.unless_null(&line[at + length..]))),
+            Some(at) => Ok((
+                self.unless_null(&line[..at]),
+                self.unless_null(&line[at + length..]),
+            )),
             None if self.ignore_error => Ok((None, self.unless_null(line))),
             None => Err("no key separator; set it with --property key.separator=…, \
                          or --property ignore.error=true"
@@ -206,7 +230,10 @@ impl Format {
 /// How many records the topic has got.
 fn end(topic: &Topic) -> u64 {
     let partitions = topic.partitions();
-    partitions.iter().map(|partition| partition.high_watermark()).sum()
+    partitions
+        .iter()
+        .map(|partition| partition.high_watermark())
+        .sum()
 }
 
 fn print(topic: &Topic, out: &mut impl Write) -> Outcome {
@@ -214,10 +241,17 @@ fn print(topic: &Topic, out: &mut impl Write) -> Outcome {
         let mut reader = partition.reader(Position::Earliest)?;
         while let Some(record) = reader.next()? {
             let text = |bytes: Option<&[u8]>| {
-                bytes.map_or("null".into(), |bytes| String::from_utf8_lossy(bytes).into_owned())
+                bytes.map_or("null".into(), |bytes| {
+                    String::from_utf8_lossy(bytes).into_owned()
+                })
             };
             let (key, value) = (text(record.key()), text(record.value()));
-            writeln!(out, "  {}@{}\t{key}\t{value}", partition.id(), record.offset())?;
+            writeln!(
+                out,
+                "  {}@{}\t{key}\t{value}",
+                partition.id(),
+                record.offset()
+            )?;
         }
     }
     Ok(())

@@ -83,7 +83,10 @@ fn write_small_log(dir: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
         producer.flush()?;
     }
     let partition = broker.topic("clicks")?.partition(0)?;
-    partition.append(&[Record::value_only("no key"), Record::default().key("a tombstone")])?;
+    partition.append(&[
+        Record::value_only("no key"),
+        Record::default().key("a tombstone"),
+    ])?;
     broker.close()?;
     let first = |suffix| dir.join(format!("clicks-0/00000000000000000000.{suffix}"));
     Ok(vec![first("log"), first("index"), first("timeindex")])
@@ -143,7 +146,10 @@ impl<Out: Write> Dump<'_, Out> {
                         ("producerId", json!(producer.producer_id)),
                         ("producerEpoch", json!(producer.producer_epoch)),
                         ("coordinatorEpoch", json!(producer.coordinator_epoch)),
-                        ("currentTxnFirstOffset", json!(producer.current_txn_first_offset)),
+                        (
+                            "currentTxnFirstOffset",
+                            json!(producer.current_txn_first_offset),
+                        ),
                         ("lastTimestamp", json!(producer.timestamp)),
                         ("lastSequence", json!(producer.last_sequence)),
                         ("lastOffset", json!(producer.last_offset)),
@@ -199,7 +205,9 @@ impl<Out: Write> Dump<'_, Out> {
         self.records += records.as_ref().map_or(0, |records| records.len() as u64);
         let shows_records = self.options.deep_iteration || self.options.print_data_log;
         let shown = records.iter().flatten().filter(|_| shows_records);
-        let shown: Vec<_> = shown.map(|record| self.record_fields(batch, &record)).collect();
+        let shown: Vec<_> = shown
+            .map(|record| self.record_fields(batch, &record))
+            .collect();
         let mut fields = batch_fields(batch)?;
         if self.options.json {
             if shows_records {

@@ -78,10 +78,7 @@ fn run(options: &Options) -> Outcome {
         writeln!(out, "  {id}: {end} records, {bytes} bytes")?;
     }
     check(found == before + count, || {
-        format!(
-            "{found} records after the restart, not {}",
-            before + count
-        )
+        format!("{found} records after the restart, not {}", before + count)
     })?;
     check(committed == found, || {
         format!("the group committed {committed} of {found}")

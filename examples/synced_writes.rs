@@ -48,14 +48,21 @@ fn run(options: &Options) -> Outcome {
         let started = Instant::now();
         write(&producer, threads, options.num_records)?;
         let speed = rate(threads * options.num_records, started.elapsed());
-        writeln!(out, "{threads} thread(s): {speed} acknowledged records, all on the device")?;
+        writeln!(
+            out,
+            "{threads} thread(s): {speed} acknowledged records, all on the device"
+        )?;
     }
 
     let written = partition.high_watermark() - before;
     let expected = (1 + options.threads) * options.num_records;
-    check(written == expected, || format!("{written} records written, not {expected}"))?;
+    check(written == expected, || {
+        format!("{written} records written, not {expected}")
+    })?;
     let durable = partition.durable_end() - before;
-    check(durable == expected, || format!("only {durable} of {expected} are on the device"))?;
+    check(durable == expected, || {
+        format!("only {durable} of {expected} are on the device")
+    })?;
     broker.close()?;
     Ok(())
 }

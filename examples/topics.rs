@@ -21,7 +21,10 @@ use support::{DataDir, Outcome, check, name_and_value};
 /// Makes, lists, describes, alters and deletes topics.
 #[derive(Parser, Clone, Default)]
 #[command(group = ArgGroup::new("action").args(["create", "list", "describe", "alter", "delete"]).requires("data_dir"))]
-#[expect(clippy::struct_excessive_bools, reason = "command-line flags, as Kafka has them")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "command-line flags, as Kafka has them"
+)]
 struct Options {
     /// Where the broker keeps its files. Default: a temporary directory, to show what there is.
     #[arg(long, requires = "action")]
@@ -67,7 +70,9 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Outcome {
     let dir = DataDir::new(options.data_dir.as_deref())?;
     // A mistyped directory is an error, unless something is to be made there.
-    let broker = Broker::builder(dir.path()).create_dir(options.create).open()?;
+    let broker = Broker::builder(dir.path())
+        .create_dir(options.create)
+        .open()?;
     act(&broker, options, &mut stdout())?;
     broker.close()?;
     Ok(())
@@ -126,7 +131,9 @@ fn alter(broker: &Broker, topic: &Topic, options: &Options, out: &mut impl Write
 }
 
 fn configured(config: TopicConfig, configs: &[(String, String)]) -> streamlog::Result<TopicConfig> {
-    configs.iter().try_fold(config, |config, (key, value)| config.set(key, value))
+    configs
+        .iter()
+        .try_fold(config, |config, (key, value)| config.set(key, value))
 }
 
 /// One line for the topic, one for each partition, as `kafka-topics --describe` lays them out.
@@ -135,9 +142,14 @@ fn describe(topic: &Topic, out: &mut impl Write) -> Outcome {
     let defaults = TopicConfig::default().entries();
     let configs = topic.config().entries();
     let changed = configs.iter().filter(|entry| !defaults.contains(entry));
-    let changed: Vec<_> = changed.map(|(key, value)| format!("{key}={value}")).collect();
+    let changed: Vec<_> = changed
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
     let changed = changed.join(",");
-    writeln!(out, "Topic: {name}\tTopicId: {id}\tPartitionCount: {count}\tConfigs: {changed}")?;
+    writeln!(
+        out,
+        "Topic: {name}\tTopicId: {id}\tPartitionCount: {count}\tConfigs: {changed}"
+    )?;
     for partition in topic.partitions() {
         writeln!(
             out,
@@ -202,7 +214,11 @@ fn demonstrate() -> Outcome {
     let altered = broker.topic("clicks")?;
     let count = altered.partition_count();
     check(count == 3, || format!("{count} partitions instead of 3"))?;
-    let kept: u64 = altered.partitions().iter().map(|partition| partition.high_watermark()).sum();
+    let kept: u64 = altered
+        .partitions()
+        .iter()
+        .map(|partition| partition.high_watermark())
+        .sum();
     check(kept == 3, || format!("{kept} records instead of 3"))?;
     step(
         "--delete --topic clicks",
@@ -213,7 +229,9 @@ fn demonstrate() -> Outcome {
         },
     )?;
     step("--list", lists)?;
-    check(broker.topics().is_empty(), || "the topic is still there".to_owned())?;
+    check(broker.topics().is_empty(), || {
+        "the topic is still there".to_owned()
+    })?;
     broker.close()?;
     Ok(())
 }

@@ -10,7 +10,6 @@ mod format;
 mod group;
 pub mod inspect;
 mod log;
-mod lookup;
 mod notify;
 mod partition;
 mod producer;
@@ -27,6 +26,9 @@ pub use consumer::{
 };
 pub use disk::sim;
 pub use error::{Error, Result, SharedIoError};
+#[cfg(any(test, feature = "__fuzzing"))]
+#[doc(hidden)]
+pub use format::fuzzing;
 pub use format::{Compression, TimestampType};
 pub use partition::Partition;
 pub use producer::{

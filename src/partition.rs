@@ -16,9 +16,9 @@ use crate::format::Compression;
 use crate::format::batch::{BatchBuilder, HEADER_LEN, ProducerStamp};
 use crate::log::{AppendContext, Log};
 pub(crate) use crate::log::{Appended, Cursor, FetchedBatch};
-use crate::lookup;
+
 use crate::notify::Waiters;
-use crate::reader::Reader;
+use crate::reader::{self, Reader};
 use crate::record::{Offset, Position, Record, Timestamp, TopicPartition};
 
 /// A batch builder starts with this much room, and grows to what it is used for.
@@ -156,7 +156,12 @@ impl PartitionState {
         // Before the sync: what is appended from here on asks for another one.
         self.dirty.store(false, Ordering::Release);
         self.sync_requested.store(false, Ordering::Release);
-        self.wait_durable(self.log.end_offset())
+        let synced = self.wait_durable(self.log.end_offset());
+        // A topic that was deleted has nothing left to sync, and that is no failure.
+        if self.closed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        synced
     }
 
     /// The next batch that holds `cursor.next_offset` or a later one, if it is readable; see
@@ -183,7 +188,7 @@ impl PartitionState {
         let Some(offset) = self.log.locate_timestamp(timestamp)? else {
             return Ok(None);
         };
-        lookup::first_at_or_after(self, offset, timestamp)
+        reader::first_at_or_after(self, offset, timestamp)
     }
 
     pub(crate) fn log_start_offset(&self) -> Offset {

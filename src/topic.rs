@@ -15,8 +15,6 @@ use crate::partition::{Partition, PartitionState};
 pub(crate) struct TopicState {
     pub(crate) name: Arc<str>,
     pub(crate) id: TopicId,
-    /// Written by a directory that Kafka used: offsets may have gaps.
-    pub(crate) adopted: bool,
     pub(crate) config: Arc<ArcSwap<TopicConfig>>,
     /// Grows with `add_partitions`; a snapshot, so that looking costs no lock.
     pub(crate) partitions: ArcSwap<Vec<Arc<PartitionState>>>,

@@ -42,7 +42,10 @@ impl fmt::Display for Ingested {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { found, added, .. } = self;
         let speed = rate(*added, self.elapsed);
-        write!(f, "found {found} lines in the topic, added {added} ({speed})")
+        write!(
+            f,
+            "found {found} lines in the topic, added {added} ({speed})"
+        )
     }
 }
 
@@ -59,7 +62,10 @@ pub(crate) fn ingest(
         .into_iter()
         .map(|partition| Writer::resume(partition, topic, input))
         .collect::<Result<Vec<_>, _>>()?;
-    let found = writers.iter().map(|writer| writer.partition.high_watermark()).sum();
+    let found = writers
+        .iter()
+        .map(|writer| writer.partition.high_watermark())
+        .sum();
     let mut progress = Progress::start(input.len());
     let mut added = 0;
     let mut lines = input.lines_from(smallest(&writers))?;
@@ -139,7 +145,10 @@ impl Writer {
         let last = match last_record(&partition)? {
             None => None,
             Some((place, text)) => {
-                let same = input.lines_from(place)?.next()?.is_some_and(|line| line.text == text);
+                let same = input
+                    .lines_from(place)?
+                    .next()?
+                    .is_some_and(|line| line.text == text);
                 if !same || partition_of(topic, &text) != partition.id().partition() {
                     return Err(changed(&partition, place).into());
                 }
@@ -233,10 +242,15 @@ fn raise_limit(broker: &Broker, topic: &Topic, line: &Line<'_>, out: &mut impl W
     }
     let config = topic.config();
     let settings: BTreeMap<_, _> = config.entries().into_iter().collect();
-    let limit: usize = settings.get("max.message.bytes").map_or(Ok(0), |limit| limit.parse())?;
+    let limit: usize = settings
+        .get("max.message.bytes")
+        .map_or(Ok(0), |limit| limit.parse())?;
     if needed > limit {
         let number = line.place.line;
-        writeln!(out, "line {number} is long: raising max.message.bytes from {limit} to {needed}")?;
+        writeln!(
+            out,
+            "line {number} is long: raising max.message.bytes from {limit} to {needed}"
+        )?;
         broker.alter_topic(topic.name(), (*config).clone().max_message_bytes(needed))?;
     }
     Ok(())
@@ -279,7 +293,10 @@ impl Progress {
         let speed = rate(added, self.started.elapsed());
         let end = if stderr().is_terminal() { '\r' } else { '\n' };
         // Nobody may be there to read it.
-        let _ = write!(stderr(), "{percent:3} %, {added} lines added ({speed})   {end}");
+        let _ = write!(
+            stderr(),
+            "{percent:3} %, {added} lines added ({speed})   {end}"
+        );
     }
 
     fn finish(&self) {

@@ -167,11 +167,16 @@ fn candidates() -> Vec<PathBuf> {
 
 /// What a web server might have logged.
 fn made_up_log(lines: u64) -> Result<String, std::fmt::Error> {
-    let (methods, paths) = (["GET", "GET", "GET", "POST"], ["/", "/cart", "/about", "/login", "/pay"]);
+    let (methods, paths) = (
+        ["GET", "GET", "GET", "POST"],
+        ["/", "/cart", "/about", "/login", "/pay"],
+    );
     let mut text = String::new();
     let mut random = 1_u64;
     let mut pick = |count: usize| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         usize::try_from(random >> 33).unwrap_or(0) % count
     };
     for number in 0..lines {

@@ -22,7 +22,10 @@ pub(crate) fn show(broker: &Broker, topic: &Topic, out: &mut impl Write) -> Outc
         .map(|partition| partition.high_watermark() - partition.log_start_offset())
         .sum();
     // Without a group: it starts at the beginning each time, and commits nothing.
-    let mut consumer = broker.consumer().auto_offset_reset(Position::Earliest).build()?;
+    let mut consumer = broker
+        .consumer()
+        .auto_offset_reset(Position::Earliest)
+        .build()?;
     consumer.subscribe([topic.name()])?;
     let started = Instant::now();
     let mut last = VecDeque::with_capacity(SHOWN);
@@ -51,7 +54,11 @@ pub(crate) fn show(broker: &Broker, topic: &Topic, out: &mut impl Write) -> Outc
     for line in last {
         writeln!(out, "{line}")?;
     }
-    writeln!(out, "consumed {count} records ({})", rate(count, started.elapsed()))?;
+    writeln!(
+        out,
+        "consumed {count} records ({})",
+        rate(count, started.elapsed())
+    )?;
     Ok(())
 }
 
@@ -61,8 +68,16 @@ fn in_words(record: &streamlog::ConsumerRecord<'_>) -> String {
     let text = String::from_utf8_lossy(record.value().unwrap_or_default());
     let visible = |c: char| if c.is_control() { ' ' } else { c };
     let shown: String = text.chars().take(WIDTH).map(visible).collect();
-    let more = if text.chars().nth(WIDTH).is_some() { "…" } else { "" };
-    format!("  {}@{}  {shown}{more}", record.topic_partition(), record.offset())
+    let more = if text.chars().nth(WIDTH).is_some() {
+        "…"
+    } else {
+        ""
+    };
+    format!(
+        "  {}@{}  {shown}{more}",
+        record.topic_partition(),
+        record.offset()
+    )
 }
 
 /// Compares the topic with the file, line by line; how many lines each partition has.
@@ -84,7 +99,10 @@ pub(crate) fn verify(topic: &Topic, input: &Input) -> Result<Vec<u64>, Box<dyn E
         };
         check(found, || {
             let name = topic.name();
-            format!("line {} of the file is not at {name}-{number}@{at}", line.place.line)
+            format!(
+                "line {} of the file is not at {name}-{number}@{at}",
+                line.place.line
+            )
         })?;
         counts[number] += 1;
     }

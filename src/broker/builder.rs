@@ -106,6 +106,6 @@ impl BrokerBuilder {
 
     /// Opens the broker; see [`Broker::open`].
     pub fn open(self) -> Result<Broker> {
-        open::open(self).map(Broker::from_state)
+        open::open(&self).map(Broker::from_state)
     }
 }

@@ -4,6 +4,7 @@
 //! has work for it adds it to the queue and, if that is due earlier than anything before, rings. With
 //! `background(false)` there is no thread, and `run_housekeeping` does the same work when called.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
@@ -12,9 +13,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 
-use super::BrokerState;
 use crate::clock::Clock;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::group::offsets::CONSUMER_OFFSETS;
 use crate::partition::PartitionState;
 
@@ -29,6 +29,9 @@ pub(crate) trait Lingering: Send + Sync + std::fmt::Debug {
 #[derive(Debug)]
 pub(crate) struct Housekeeping {
     queue: Mutex<Queue>,
+    /// Held while producers are at work here: who unregisters waits for it, so that the thread is
+    /// never the last to hold a producer, and with it the broker.
+    working: Mutex<()>,
     /// Holds at most one ring: more would say nothing new.
     bell: Sender<()>,
     /// The thread's end of the bell, until it takes it.
@@ -51,6 +54,7 @@ impl Default for Housekeeping {
         let (bell, ringing) = bounded(1);
         Self {
             queue: Mutex::default(),
+            working: Mutex::default(),
             bell,
             ringing: Mutex::new(Some(ringing)),
             running: AtomicBool::new(false),
@@ -79,6 +83,15 @@ impl Housekeeping {
         queue.lingering.push(lingering);
     }
 
+    /// Forgets a producer; when this returns, nothing here holds it any more.
+    pub(crate) fn unregister_lingering(&self, lingering: &Weak<dyn Lingering>) {
+        self.queue
+            .lock()
+            .lingering
+            .retain(|known| !known.ptr_eq(lingering));
+        drop(self.working.lock());
+    }
+
     /// Looks at everything at `deadline`, if not earlier.
     pub(crate) fn due_at(&self, deadline: Duration) {
         self.wake_by(&mut self.queue.lock(), deadline);
@@ -99,15 +112,8 @@ impl Housekeeping {
     /// Does what is due at `now`; everything, due or not, if `all`. Returns the first failure; the
     /// partition that it happened in knows of it too.
     pub(crate) fn run(&self, now: Duration, all: bool) -> Result<()> {
-        let lingering: Vec<_> = {
-            let mut queue = self.queue.lock();
-            queue.next = None;
-            queue.lingering.iter().filter_map(Weak::upgrade).collect()
-        };
-        let next = lingering
-            .iter()
-            .filter_map(|producer| producer.append_due(now, all))
-            .min();
+        self.queue.lock().next = None;
+        let next = self.run_lingering(now, all);
         let due = self.queue.lock().take_due(now, all);
         let mut outcome = Ok(());
         for partition in due {
@@ -115,67 +121,60 @@ impl Housekeeping {
             outcome = outcome.and(synced);
         }
         let mut queue = self.queue.lock();
-        let earliest = queue
-            .syncs
-            .iter()
-            .map(|(deadline, _)| *deadline)
-            .chain(next)
-            .min();
-        if let Some(deadline) = earliest {
-            queue.next = Some(queue.next.map_or(deadline, |next| next.min(deadline)));
-        }
+        let syncs = queue.syncs.iter().map(|(deadline, _)| *deadline);
+        queue.next = syncs.chain(next).chain(queue.next).min();
         outcome
     }
 
-    /// Starts the thread. It holds no handle of the broker while it sleeps.
-    pub(crate) fn start(&self, broker: &Arc<BrokerState>) -> Result<()> {
+    /// Has producers append what is due; returns when the next is.
+    fn run_lingering(&self, now: Duration, all: bool) -> Option<Duration> {
+        let _working = self.working.lock();
+        let lingering = self.queue.lock().lingering.clone();
+        let producers = lingering.iter().filter_map(Weak::upgrade);
+        producers
+            .filter_map(|producer| producer.append_due(now, all))
+            .min()
+    }
+
+    /// Starts the thread. It knows nothing of the broker, and so does not keep it open.
+    pub(crate) fn start(self: &Arc<Self>, clock: Arc<dyn Clock>) -> io::Result<()> {
         let Some(ringing) = self.ringing.lock().take() else {
             return Ok(());
         };
-        let weak = Arc::downgrade(broker);
-        let clock = Arc::clone(broker.clock());
+        let work = Arc::clone(self);
         let thread = thread::Builder::new()
             .name("streamlog-housekeeping".into())
-            .spawn(move || {
-                let mut next = None;
-                loop {
-                    // Whatever ends the wait, it is time to look.
-                    let _ = match next {
-                        Some(deadline) => ringing.recv_timeout(until(&*clock, deadline)).ok(),
-                        None => ringing.recv().ok(),
-                    };
-                    let Some(broker) = weak.upgrade() else { return };
-                    if broker.housekeeping().stopping.load(Ordering::Acquire) {
-                        return;
-                    }
-                    next = broker.housekeeping().turn(&broker);
-                }
-            })
-            .map_err(|error| Error::io("start the housekeeping thread of", broker.root(), error))?;
+            .spawn(move || work.keep_house(&ringing, &*clock))?;
         *self.thread.lock() = Some(thread);
         self.running.store(true, Ordering::Release);
         Ok(())
     }
 
-    /// One turn of the thread; returns when to take the next one.
-    fn turn(&self, broker: &BrokerState) -> Option<Duration> {
-        let now = broker.clock().monotonic();
-        let due = self.queue.lock().next.is_some_and(|next| next <= now);
-        if due {
-            // A failure stops its partition, whose users are told; there is nobody to tell here.
-            let _ = self.run(now, false);
+    fn keep_house(&self, ringing: &Receiver<()>, clock: &dyn Clock) {
+        let mut next: Option<Duration> = None;
+        while !self.stopping.load(Ordering::Acquire) {
+            // Whatever ends the wait, it is time to look.
+            let _ = match next {
+                Some(deadline) => ringing.recv_timeout(until(clock, deadline)).ok(),
+                None => ringing.recv().ok(),
+            };
+            let now = clock.monotonic();
+            let due = self.queue.lock().next.is_some_and(|next| next <= now);
+            if due {
+                // A failure stops its partition, whose users are told; there is nobody to tell here.
+                let _ = self.run(now, false);
+            }
+            next = self.queue.lock().next;
         }
-        self.queue.lock().next
     }
 
-    /// Ends the thread and waits for it, unless it is the caller.
+    /// Ends the thread and waits for it.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
         self.running.store(false, Ordering::Release);
         self.ring();
         let handle = self.thread.lock().take();
-        if let Some(handle) = handle.filter(|handle| handle.thread().id() != thread::current().id())
-        {
+        if let Some(handle) = handle {
             // It does not panic; if it did, there is nothing left that it could do.
             let _ = handle.join();
         }

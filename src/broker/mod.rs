@@ -108,9 +108,10 @@ impl Broker {
     /// # Errors
     /// `TopicExists`, also if a name differs only in `.` and `_`; `InvalidTopicName`;
     /// `InvalidConfig`.
+    #[expect(clippy::needless_pass_by_value, reason = "callers build it in place")]
     pub fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
         self.state.check_open()?;
-        Ok(self.topic_handle(self.state.create_topic(name, config)?))
+        Ok(self.topic_handle(self.state.create_topic(name, &config)?))
     }
 
     /// The topic of this name.
@@ -140,9 +141,10 @@ impl Broker {
     ///
     /// # Errors
     /// `UnknownTopic`; `InvalidConfig`.
+    #[expect(clippy::needless_pass_by_value, reason = "callers build it in place")]
     pub fn alter_topic(&self, name: &str, config: TopicConfig) -> Result<()> {
         self.state.check_open()?;
-        self.state.alter_topic(name, config)
+        self.state.alter_topic(name, &config)
     }
 
     /// Raises a topic's number of partitions to `count`. Keys may map to other partitions from then
@@ -221,16 +223,8 @@ pub(crate) struct BrokerState {
 }
 
 impl BrokerState {
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
-
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
-    }
-
-    pub(crate) fn housekeeping(&self) -> &Housekeeping {
-        &self.housekeeping
     }
 
     /// What acknowledgements promise where nobody says otherwise: for the offsets of groups.
@@ -272,6 +266,11 @@ impl BrokerState {
     /// Registers work for the housekeeping thread.
     pub(crate) fn register_lingering(&self, lingering: Weak<dyn Lingering>) {
         self.housekeeping.register_lingering(lingering);
+    }
+
+    /// Takes a producer out again; nobody but its handles holds it afterwards.
+    pub(crate) fn unregister_lingering(&self, lingering: &Weak<dyn Lingering>) {
+        self.housekeeping.unregister_lingering(lingering);
     }
 
     /// Tells the housekeeping thread that something falls due at `deadline` (monotonic time of the

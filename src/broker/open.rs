@@ -19,7 +19,7 @@ use super::report::RecoveryReport;
 use super::{BrokerBuilder, BrokerState, Housekeeping};
 use crate::clock::Clock;
 use crate::config::TopicConfig;
-use crate::disk::{DirEntry, DirLock, Disk, read_file, replace_file};
+use crate::disk::{DirEntry, DirLock, Disk, read_file, replace_file, sync_parent};
 use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, ManifestTopic};
 use crate::format::metadata::{MetaProperties, PartitionMetadata};
@@ -37,10 +37,10 @@ use crate::topic::TopicState;
 const LOCK_FILE: &str = ".lock";
 
 /// See the module's description.
-pub(super) fn open(builder: BrokerBuilder) -> Result<Arc<BrokerState>> {
+pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
     let BrokerBuilder {
         root, disk, clock, ..
-    } = &builder;
+    } = builder;
     let lock = lock(&**disk, root, builder.create_dir)?;
     let stored = registry::load(&**disk, root)?;
     let new_id = |number| TopicId::from_random(id_bytes(builder.seed, number));
@@ -56,11 +56,11 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Arc<BrokerState>> {
         .list(root)
         .map_err(|error| Error::io("list", root, error))?;
     let mut report = RecoveryReport::default();
-    let is_new = stored.is_none() && !entries.iter().any(|entry| is_partition(entry));
+    let is_new = stored.is_none() && !entries.iter().any(is_partition);
     report.clean_shutdown = clean || is_new;
     let manifest = match stored {
         Some(manifest) => manifest,
-        None => adopt(&**disk, root, &entries, builder.seed, &mut report)?,
+        None => adopt(&**disk, root, &entries, builder.seed, &mut report),
     };
     report.stray = strays(root, &entries, &manifest);
 
@@ -109,17 +109,28 @@ pub(super) fn open(builder: BrokerBuilder) -> Result<Arc<BrokerState>> {
     state.report = report;
     let state = Arc::new(state);
     if builder.background {
-        state.housekeeping.start(&state)?;
+        let started = state.housekeeping.start(Arc::clone(clock));
+        started.map_err(|error| Error::io("start the housekeeping thread of", root, error))?;
     }
     Ok(state)
+}
+
+/// Makes the data directory and its missing parents, durably: a power loss that took the directory
+/// would take everything that is synced in it.
+fn create_root(disk: &dyn Disk, root: &Path) -> Result<()> {
+    let is_missing =
+        |dir: &&Path| matches!(disk.sync_dir(dir), Err(error) if error.kind() == io::ErrorKind::NotFound);
+    let missing: Vec<&Path> = root.ancestors().take_while(is_missing).collect();
+    disk.create_dir_all(root)
+        .map_err(|error| Error::io("create directory", root, error))?;
+    missing.into_iter().try_for_each(|dir| sync_parent(disk, dir))
 }
 
 fn lock(disk: &dyn Disk, root: &Path, create: bool) -> Result<Box<dyn DirLock>> {
     match disk.list(root) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
-            disk.create_dir_all(root)
-                .map_err(|error| Error::io("create directory", root, error))?;
+            create_root(disk, root)?;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(Error::NoDirectory {
@@ -156,7 +167,7 @@ fn adopt(
     entries: &[DirEntry],
     seed: u64,
     report: &mut RecoveryReport,
-) -> Result<Manifest> {
+) -> Manifest {
     let mut found: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
     for entry in entries.iter().filter(|entry| entry.is_dir) {
         if let Some((topic, partition)) = parse_partition_dir(&entry.name)
@@ -184,7 +195,7 @@ fn adopt(
             log_starts: Vec::new(),
         });
     }
-    Ok(manifest)
+    manifest
 }
 
 /// The topic id that a partition's directory carries.
@@ -225,6 +236,20 @@ fn raise_producer_ids(mut manifest: Manifest, topics: &Topics) -> Manifest {
     manifest
 }
 
+/// A topic without its partitions.
+pub(super) fn new_topic(stored: &ManifestTopic) -> Result<TopicState> {
+    let mut config = TopicConfig::default();
+    for (key, value) in &stored.config {
+        config = config.set(key, value)?;
+    }
+    Ok(TopicState {
+        name: stored.name.as_str().into(),
+        id: stored.id,
+        config: Arc::new(ArcSwap::from_pointee(config.partitions(stored.partitions))),
+        partitions: ArcSwap::default(),
+    })
+}
+
 /// What opening partitions takes.
 pub(super) struct Opening<'a> {
     pub(super) disk: &'a Arc<dyn Disk>,
@@ -243,7 +268,7 @@ impl Opening<'_> {
     fn topics(&self, manifest: &Manifest, report: &mut RecoveryReport) -> Result<Topics> {
         let mut topics = Topics::new();
         for stored in &manifest.topics {
-            let topic = self.topic(stored)?;
+            let topic = new_topic(stored)?;
             topics.insert(Arc::clone(&topic.name), Arc::new(topic));
         }
         let jobs: Vec<_> = manifest
@@ -268,21 +293,6 @@ impl Opening<'_> {
             }
         }
         Ok(topics)
-    }
-
-    /// A topic without its partitions.
-    pub(super) fn topic(&self, stored: &ManifestTopic) -> Result<TopicState> {
-        let mut config = TopicConfig::default();
-        for (key, value) in &stored.config {
-            config = config.set(key, value)?;
-        }
-        Ok(TopicState {
-            name: stored.name.as_str().into(),
-            id: stored.id,
-            adopted: stored.adopted,
-            config: Arc::new(ArcSwap::from_pointee(config.partitions(stored.partitions))),
-            partitions: ArcSwap::default(),
-        })
     }
 
     /// Opens partitions, several at a time; the results are in order.

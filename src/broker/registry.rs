@@ -189,7 +189,7 @@ pub(super) fn load(disk: &dyn Disk, root: &Path) -> Result<Option<Manifest>> {
     }
 }
 
-/// The finaliser of SplitMix64: every bit of the input changes every bit of the output.
+/// The finaliser of `SplitMix64`: every bit of the input changes every bit of the output.
 pub(super) fn mix(mut value: u64) -> u64 {
     value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

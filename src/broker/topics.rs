@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::BrokerState;
 use super::checkpoints::Checkpoint;
-use super::open::Opening;
+use super::open::{Opening, new_topic};
 use super::registry::{Topics, find};
 use crate::config::{TopicConfig, topic_names_collide, validate_topic_name};
 use crate::disk::Disk;
@@ -14,7 +14,7 @@ use crate::log::names::partition_dir;
 use crate::topic::TopicState;
 
 impl BrokerState {
-    pub(super) fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Arc<TopicState>> {
+    pub(super) fn create_topic(&self, name: &str, config: &TopicConfig) -> Result<Arc<TopicState>> {
         validate_topic_name(name)?;
         config.validate()?;
         let change = |manifest: &mut Manifest, id| {
@@ -32,7 +32,7 @@ impl BrokerState {
                 id,
                 partitions: config.partitions,
                 adopted: false,
-                config: stored_config(&config),
+                config: stored_config(config),
                 log_starts: Vec::new(),
             });
             Ok(())
@@ -42,7 +42,7 @@ impl BrokerState {
                 .topics
                 .last()
                 .ok_or(Error::IllegalState("the new topic is not in the manifest"))?;
-            let topic = self.opening().topic(stored)?;
+            let topic = new_topic(stored)?;
             self.clear_leftovers(&topic, 0, stored.partitions)?;
             self.open_partitions(&topic, stored)?;
             let topic = Arc::new(topic);
@@ -60,7 +60,7 @@ impl BrokerState {
         config: TopicConfig,
     ) -> Result<Arc<TopicState>> {
         match self.topic(name) {
-            Err(Error::UnknownTopic { .. }) => match self.create_topic(name, config) {
+            Err(Error::UnknownTopic { .. }) => match self.create_topic(name, &config) {
                 Err(Error::TopicExists { .. }) => self.topic(name),
                 other => other,
             },
@@ -68,12 +68,12 @@ impl BrokerState {
         }
     }
 
-    pub(super) fn alter_topic(&self, name: &str, config: TopicConfig) -> Result<()> {
+    pub(super) fn alter_topic(&self, name: &str, config: &TopicConfig) -> Result<()> {
         config.validate()?;
         let change = |manifest: &mut Manifest, _| {
             let stored = find(manifest, name)?;
             stored.partitions = stored.partitions.max(config.partitions);
-            stored.config = stored_config(&config);
+            stored.config = stored_config(config);
             Ok(())
         };
         self.change_topic(name, change)
@@ -126,7 +126,7 @@ impl BrokerState {
             self.clear_leftovers(topic, have, stored.partitions)?;
             self.open_partitions(topic, stored)?;
         }
-        let altered = self.opening().topic(stored)?;
+        let altered = new_topic(stored)?;
         topic.config.store(altered.config.load_full());
         Ok(())
     }

@@ -156,6 +156,7 @@ impl Attributes {
         self.has(Self::DELETE_HORIZON)
     }
 
+    #[allow(dead_code, reason = "for tools that show batches")]
     pub(crate) fn raw(self) -> i16 {
         self.0
     }
@@ -277,6 +278,7 @@ impl BatchHeader {
     }
 
     /// From this time on, in milliseconds, compaction may drop the batch's tombstones.
+    #[allow(dead_code, reason = "for compaction")]
     pub(crate) fn delete_horizon(&self) -> Option<i64> {
         self.attributes
             .has_delete_horizon()
@@ -356,11 +358,13 @@ impl<'a> BatchView<'a> {
         &self.header
     }
 
+    #[allow(dead_code, reason = "for compaction, and topics that compress anew")]
     pub(crate) fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
     /// What follows the header: records, or one stream of the codec that the attributes name.
+    #[allow(dead_code, reason = "for compaction, and topics that compress anew")]
     pub(crate) fn records_bytes(&self) -> &'a [u8] {
         &self.bytes[HEADER_LEN..]
     }
@@ -417,8 +421,11 @@ fn header_bytes(bytes: &[u8]) -> Parsed<&[u8; HEADER_LEN]> {
     })
 }
 
+#[inline]
 fn field<const N: usize>(header: &[u8; HEADER_LEN], at: usize) -> [u8; N] {
-    std::array::from_fn(|index| header[at + index])
+    let mut value = [0; N];
+    value.copy_from_slice(&header[at..at + N]);
+    value
 }
 
 fn not_negative(header: &[u8; HEADER_LEN], at: usize, reason: &'static str) -> Parsed<u32> {

@@ -154,15 +154,6 @@ pub(crate) enum DecompressError {
     /// The bytes are not exactly one stream of the codec, or hold more than the limit.
     Invalid(&'static str),
     /// The codec of this name is compiled out.
-    #[cfg_attr(
-        all(
-            feature = "gzip",
-            feature = "snappy",
-            feature = "lz4",
-            feature = "zstd"
-        ),
-        expect(dead_code, reason = "made only where a codec is compiled out")
-    )]
     Unsupported(&'static str),
 }
 

@@ -3,7 +3,7 @@
 //! A marker is a batch of one record with the transactional and control bits set, the producer's id
 //! and epoch, and no sequence number. Its key is a version and a type, its value a version and the
 //! epoch of the transaction coordinator. Newer versions only append fields, so longer keys and
-//! values are accepted. Types other than abort and commit belong to Kafka's own cluster (KRaft);
+//! values are accepted. Types other than abort and commit belong to Kafka's own cluster (`KRaft`);
 //! readers skip them.
 
 use super::batch::{Attributes, BatchHeader, HEADER_LEN};
@@ -67,20 +67,26 @@ impl ControlMarker {
             MarkerKind::Abort => ABORT,
             MarkerKind::Commit => COMMIT,
         };
-        let [a, b] = VERSION.to_be_bytes();
-        let [c, d] = kind.to_be_bytes();
-        [a, b, c, d]
+        versioned(kind.to_be_bytes())
     }
 
     fn value(self) -> [u8; 6] {
-        let [a, b] = VERSION.to_be_bytes();
-        let [c, d, e, f] = self.coordinator_epoch.to_be_bytes();
-        [a, b, c, d, e, f]
+        versioned(self.coordinator_epoch.to_be_bytes())
     }
+}
+
+/// Puts the version, two bytes, before a field.
+fn versioned<const N: usize, const M: usize>(field: [u8; N]) -> [u8; M] {
+    const { assert!(N + 2 == M) };
+    let mut bytes = [0; M];
+    bytes[..2].copy_from_slice(&VERSION.to_be_bytes());
+    bytes[2..].copy_from_slice(&field);
+    bytes
 }
 
 /// The batch that ends a transaction of this producer, with base offset 0 and leader epoch -1, which
 /// are the log's to set.
+#[allow(dead_code, reason = "for transactions")]
 pub(crate) fn marker(
     kind: MarkerKind,
     producer_id: i64,

@@ -31,6 +31,10 @@ impl OffsetIndexEntry {
     }
 
     /// Fails on negative numbers: both fields are `i32` to Kafka.
+    #[allow(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "entries are chunks of a larger slice"
+    )]
     pub(crate) fn decode(bytes: &[u8; Self::LEN]) -> Parsed<Self> {
         let mut reader = ByteReader::new(bytes);
         Ok(Self {

@@ -50,6 +50,7 @@ fn field<'a>(line: Line<'a>, name: &str) -> Option<&'a str> {
 
 /// `meta.properties`: which cluster and node the data directory belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_field_names, reason = "they are called so in the file")]
 pub(crate) struct MetaProperties {
     pub(crate) cluster_id: Option<String>,
     /// `node.id`; `broker.id` in files of version 0.

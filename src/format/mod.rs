@@ -20,8 +20,10 @@ pub(crate) mod compression;
 pub(crate) mod control;
 mod crc;
 pub(crate) mod durable_end;
-#[cfg(feature = "__fuzzing")]
-pub mod fuzzing_files;
+#[cfg(any(test, feature = "__fuzzing"))]
+pub mod fuzzing;
+#[cfg(any(test, feature = "__fuzzing"))]
+mod fuzzing_files;
 pub(crate) mod group_record;
 pub(crate) mod index_entry;
 pub(crate) mod manifest;
@@ -29,12 +31,16 @@ pub(crate) mod metadata;
 pub(crate) mod offsets_record;
 pub(crate) mod producer_snapshot;
 mod properties;
+#[cfg(test)]
+mod random;
 pub(crate) mod record;
 mod schema;
 pub(crate) mod seal;
 mod text;
 pub(crate) mod topic_id;
 pub(crate) mod varint;
+#[cfg(test)]
+mod vectors;
 
 pub use batch::TimestampType;
 pub use compression::Compression;

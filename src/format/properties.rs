@@ -4,6 +4,8 @@
 //! A line is `key=value` (or `:`, or a blank, between the two), `#` and `!` start comments, a
 //! backslash at the end continues a line, and a backslash elsewhere escapes. Bytes are Latin-1.
 
+use std::fmt::Write as _;
+
 use super::{Invalid, Parsed};
 
 /// Keys and values in the order of the file.
@@ -30,10 +32,12 @@ fn escape(text: &mut String, word: &str) {
     for unit in word.encode_utf16() {
         match u8::try_from(unit) {
             Ok(byte @ (b'\\' | b'=' | b':' | b'#' | b'!' | b' ')) => {
-                text.extend(['\\', char::from(byte)])
+                text.extend(['\\', char::from(byte)]);
             }
             Ok(byte) if byte.is_ascii_graphic() => text.push(char::from(byte)),
-            _ => text.push_str(&format!("\\u{unit:04x}")),
+            _ => {
+                let _ = write!(text, "\\u{unit:04x}");
+            }
         }
     }
 }

@@ -23,8 +23,6 @@ use crate::record::Headers;
 #[cfg(test)]
 mod tests;
 
-/// Length, attributes, two deltas, two lengths, header count: no record takes fewer bytes.
-pub(crate) const MIN_RECORD_LEN: usize = 7;
 /// Two lengths: no header takes fewer bytes.
 const MIN_HEADER_LEN: usize = 2;
 
@@ -50,10 +48,6 @@ pub(crate) struct HeadersView<'a> {
 impl<'a> HeadersView<'a> {
     pub(crate) fn len(&self) -> usize {
         self.count
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.count == 0
     }
 
     /// Keys and values in the order they were written.
@@ -225,6 +219,7 @@ pub(crate) struct CheckedRecords<'a> {
 
 impl<'a> CheckedRecords<'a> {
     /// `records` is the uncompressed section, `count` the header's.
+    #[allow(dead_code, reason = "for compaction, and topics that compress anew")]
     pub(crate) fn new(records: &'a [u8], count: u32) -> Self {
         Self {
             records,

@@ -16,6 +16,7 @@
 //! | 40 | 8 | batches |
 //! | 48 | 4 | CRC-32 of bytes 0..48 |
 
+use super::batch::UNPROTECTED_LEN;
 use super::byte_reader::ByteReader;
 use super::{Invalid, Parsed};
 
@@ -86,11 +87,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Parsed<Seal> {
     Ok(seal)
 }
 
-/// How much of each batch goes into the digest: base offset, length, leader epoch, magic and the
-/// CRC itself. Kafka's CRC covers what follows.
-pub(crate) const FRAME_LEN: usize = 21;
-
-/// A running CRC-32 over the first [`FRAME_LEN`] bytes of all batches of a segment, in order.
+/// A running CRC-32 over the first 21 bytes ([`UNPROTECTED_LEN`]) of all batches of a segment, in
+/// order: base offset, length, leader epoch, magic, and the CRC that covers what follows.
 ///
 /// Together with each batch's own CRC it covers every byte of the segment, at the price of 21 bytes
 /// a batch. It also notices a batch that is missing or in another place.
@@ -110,9 +108,9 @@ impl FrameDigest {
 
     /// Adds a batch; bytes beyond the first 21 are left out, so the whole batch may be given.
     pub(crate) fn update(&mut self, first_21_bytes: &[u8]) {
-        debug_assert!(first_21_bytes.len() >= FRAME_LEN);
+        debug_assert!(first_21_bytes.len() >= UNPROTECTED_LEN);
         self.0
-            .update(&first_21_bytes[..first_21_bytes.len().min(FRAME_LEN)]);
+            .update(&first_21_bytes[..first_21_bytes.len().min(UNPROTECTED_LEN)]);
     }
 
     /// The digest of the batches so far; 0 if there were none.
@@ -172,7 +170,11 @@ mod tests {
 
     #[test]
     fn a_digest_goes_on_where_it_stopped() {
-        let frames = [[1; FRAME_LEN], [2; FRAME_LEN], [3; FRAME_LEN]];
+        let frames = [
+            [1; UNPROTECTED_LEN],
+            [2; UNPROTECTED_LEN],
+            [3; UNPROTECTED_LEN],
+        ];
         let mut digest = FrameDigest::new();
         assert_eq!(digest.value(), 0);
         for frame in &frames {
@@ -186,8 +188,8 @@ mod tests {
     #[test]
     fn a_digest_leaves_out_what_kafkas_checksum_covers() {
         let (mut frame, mut batch) = (FrameDigest::new(), FrameDigest::new());
-        frame.update(&[7; FRAME_LEN]);
-        batch.update(&[[7; FRAME_LEN], [8; FRAME_LEN]].concat());
+        frame.update(&[7; UNPROTECTED_LEN]);
+        batch.update(&[[7; UNPROTECTED_LEN], [8; UNPROTECTED_LEN]].concat());
         assert_eq!(frame.value(), batch.value());
     }
 
@@ -195,7 +197,9 @@ mod tests {
     fn a_digest_notices_batches_that_changed_places() {
         let digest = |order: [u8; 2]| {
             let mut digest = FrameDigest::new();
-            order.map(|byte| digest.update(&[byte; FRAME_LEN]));
+            for byte in order {
+                digest.update(&[byte; UNPROTECTED_LEN]);
+            }
             digest.value()
         };
         assert_ne!(digest([1, 2]), digest([2, 1]));

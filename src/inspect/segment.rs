@@ -161,7 +161,10 @@ impl SegmentReader {
             let last = window.len().saturating_sub(HEADER_LEN);
             for at in (0..=last).filter(|&at| self.may_start_batch(&window[at..])) {
                 let position = start + at as u64;
-                if self.batch_at(position)?.is_ok_and(|batch| batch.crc_matches) {
+                if self
+                    .batch_at(position)?
+                    .is_ok_and(|batch| batch.crc_matches)
+                {
                     return Ok(Some(position));
                 }
             }

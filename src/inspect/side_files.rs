@@ -162,7 +162,10 @@ fn entries<const LEN: usize, Stored, Shown>(
     let (chunks, rest) = bytes.as_chunks::<LEN>();
     let corrupt = |at: usize, reason| Error::corrupt(path, at as u64, reason);
     if !rest.is_empty() {
-        return Err(corrupt(bytes.len() - rest.len(), "file ends inside an entry"));
+        return Err(corrupt(
+            bytes.len() - rest.len(),
+            "file ends inside an entry",
+        ));
     }
     chunks
         .iter()

@@ -56,7 +56,11 @@ fn batches_are_shown_as_they_lie_in_the_file() {
             panic!("no damage here")
         };
         assert_eq!(
-            (batch.base_offset(), batch.last_offset(), batch.record_count()),
+            (
+                batch.base_offset(),
+                batch.last_offset(),
+                batch.record_count()
+            ),
             (number, number, 1)
         );
         assert_eq!(batch.compression(), Compression::None);
@@ -160,7 +164,9 @@ fn side_files_are_shown_with_absolute_offsets() {
     broker.create_topic("clicks", config).unwrap();
     let producer = broker.producer().build().unwrap();
     for number in 0..10 {
-        let record = Record::to("clicks").value("0123456789").timestamp(1_000 + number);
+        let record = Record::to("clicks")
+            .value("0123456789")
+            .timestamp(1_000 + number);
         producer.send(record).unwrap().wait().unwrap();
     }
     broker.close().unwrap();
@@ -173,11 +179,23 @@ fn side_files_are_shown_with_absolute_offsets() {
             .iter()
             .filter(move |path| path.extension().is_some_and(|found| found == suffix))
     };
-    let offsets: Vec<_> = with("index").flat_map(|path| offset_index(path).unwrap()).collect();
-    let times: Vec<_> = with("timeindex").flat_map(|path| time_index(path).unwrap()).collect();
-    assert!(offsets.len() > 3 && offsets.windows(2).all(|pair| pair[0].offset < pair[1].offset));
+    let offsets: Vec<_> = with("index")
+        .flat_map(|path| offset_index(path).unwrap())
+        .collect();
+    let times: Vec<_> = with("timeindex")
+        .flat_map(|path| time_index(path).unwrap())
+        .collect();
+    assert!(
+        offsets.len() > 3
+            && offsets
+                .windows(2)
+                .all(|pair| pair[0].offset < pair[1].offset)
+    );
     for entry in &times {
-        assert_eq!(entry.timestamp, 1_000 + i64::try_from(entry.offset).unwrap());
+        assert_eq!(
+            entry.timestamp,
+            1_000 + i64::try_from(entry.offset).unwrap()
+        );
     }
     let snapshot = producer_snapshot(with("snapshot").next_back().unwrap()).unwrap();
     assert_eq!((snapshot.len(), snapshot[0].last_offset), (1, 9));
@@ -196,5 +214,8 @@ fn bad_side_files_are_errors_that_name_them() {
     let path = dir.path().join("index");
     fs::write(&path, [0; 8]).unwrap();
     assert!(matches!(time_index(&path), Err(Error::Corrupt { .. })));
-    assert!(matches!(producer_snapshot(&path), Err(Error::Corrupt { .. })));
+    assert!(matches!(
+        producer_snapshot(&path),
+        Err(Error::Corrupt { .. })
+    ));
 }

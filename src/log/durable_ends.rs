@@ -79,14 +79,14 @@ impl DurableEnds {
     /// Gives a partition its pair of slots, the one it had before if there is one.
     pub(crate) fn claim(self: &Arc<Self>, topic: TopicId, partition: u32) -> Result<DurableEnd> {
         let mut places = self.places.lock();
-        let (pair, generation, last_index) = match places.found.remove(&(topic, partition)) {
-            Some((pair, slot, index)) => (pair, slot.generation, index),
-            None => {
-                let pair = places.take_free();
-                // Room is made here, so that a sync never fails for want of it.
-                self.write(&[0; PAIR_LEN], pair, 0)?;
-                (pair, 0, 1)
-            }
+        let known = places.found.remove(&(topic, partition));
+        let (pair, generation, last_index) = if let Some((pair, slot, index)) = known {
+            (pair, slot.generation, index)
+        } else {
+            let pair = places.take_free();
+            // Room is made here, so that a sync never fails for want of it.
+            self.write(&[0; PAIR_LEN], pair, 0)?;
+            (pair, 0, 1)
         };
         let turn = Mutex::new(Turn {
             generation,

@@ -87,16 +87,11 @@ impl IndexBuilder {
             self.bytes_since_entry = 0;
         }
         self.bytes_since_entry += u64::from(batch.size);
-        let relative_offset = batch.relative_last_offset;
-        due.then(|| {
-            (
-                OffsetIndexEntry {
-                    relative_offset,
-                    position: batch.position,
-                },
-                self.largest,
-            )
-        })
+        let entry = OffsetIndexEntry {
+            relative_offset: batch.relative_last_offset,
+            position: batch.position,
+        };
+        due.then_some((entry, self.largest))
     }
 
     /// The time entry that a segment gets when it is sealed or closed.

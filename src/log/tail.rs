@@ -11,6 +11,7 @@ use super::index::{IndexBuilder, IndexedBatch, SegmentIndex};
 use super::scan::{BadBatch, Check, Scanner, holds_valid_batch};
 use crate::disk::{AppendFile, Disk, OpenMode, write_all_at};
 use crate::error::{Error, Result};
+use crate::format::Invalid;
 use crate::format::batch::{BatchHeader, UNPROTECTED_LEN};
 use crate::format::seal::FrameDigest;
 use crate::record::{Offset, Timestamp};
@@ -77,41 +78,12 @@ pub(super) fn walk(
     };
     let mut scanner = Scanner::new(file, 0, plan.len);
     loop {
-        let position = scanner.position();
-        let check = if position < plan.floor.position {
-            Check::Frames
-        } else {
-            Check::Crc
+        let bad = match step(&mut scanner, &mut walked, plan, epochs, &mut see)? {
+            Step::Good => continue,
+            Step::End => break,
+            Step::Bad(bad) => bad,
         };
-        let next = scanner.next(check)?;
-        let bad = match next {
-            None if position >= plan.floor.position => break,
-            None => BadBatch {
-                position,
-                invalid: crate::format::Invalid {
-                    at: 0,
-                    reason: "file is shorter than it was",
-                },
-            },
-            Some(Err(bad)) => bad,
-            Some(Ok((header, bytes))) => {
-                match out_of_sequence(&header, &walked, epochs, plan, check) {
-                    Some(reason) => BadBatch {
-                        position,
-                        invalid: crate::format::Invalid { at: 0, reason },
-                    },
-                    None => {
-                        walked.note(&header, &bytes[..UNPROTECTED_LEN], plan.base);
-                        if check == Check::Crc {
-                            walked.checked_bytes += u64::from(header.size);
-                            epochs.assign(header.leader_epoch, header.base_offset);
-                        }
-                        see(&header);
-                        continue;
-                    }
-                }
-            }
-        };
+        let position = walked.position;
         if position >= plan.floor.position && walked.next_offset >= plan.floor.offset {
             walked.torn = Some(bad);
             break;
@@ -127,6 +99,48 @@ pub(super) fn walk(
         scanner = Scanner::new(file, resume, plan.len);
     }
     Ok(walked)
+}
+
+/// What looking at the next batch comes to.
+enum Step {
+    Good,
+    Bad(BadBatch),
+    End,
+}
+
+fn step(
+    scanner: &mut Scanner<'_>,
+    walked: &mut Walked,
+    plan: WalkPlan,
+    epochs: &mut Epochs,
+    see: &mut impl FnMut(&BatchHeader),
+) -> Result<Step> {
+    let position = walked.position;
+    let bad = |reason| {
+        let invalid = Invalid { at: 0, reason };
+        Ok(Step::Bad(BadBatch { position, invalid }))
+    };
+    let check = if position < plan.floor.position {
+        Check::Frames
+    } else {
+        Check::Crc
+    };
+    let (header, bytes) = match scanner.next(check)? {
+        None if position < plan.floor.position => return bad("file is shorter than it was"),
+        None => return Ok(Step::End),
+        Some(Err(bad)) => return Ok(Step::Bad(bad)),
+        Some(Ok(found)) => found,
+    };
+    if let Some(reason) = out_of_sequence(&header, walked, epochs, plan, check) {
+        return bad(reason);
+    }
+    walked.note(&header, &bytes[..UNPROTECTED_LEN], plan.base);
+    if check == Check::Crc {
+        walked.checked_bytes += u64::from(header.size);
+        epochs.assign(header.leader_epoch, header.base_offset);
+    }
+    see(&header);
+    Ok(Step::Good)
 }
 
 /// Why a batch cannot be the next one, if it cannot.

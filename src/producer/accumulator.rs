@@ -29,10 +29,11 @@ use parking_lot::Mutex;
 use super::builder::Settings;
 use super::delivery::{Delivery, Receipt, ReceiptPool, Settled};
 use super::partitioner::StickyPartition;
+use super::rules::Rules;
 use crate::broker::BrokerState;
 use crate::error::{Error, Result};
 use crate::format::Compression;
-use crate::format::batch::{BatchBuilder, HEADER_LEN, ProducerStamp};
+use crate::format::batch::{BatchBuilder, ProducerStamp};
 use crate::partition::PartitionState;
 use crate::record::{Offset, Record, Timestamp};
 
@@ -122,12 +123,13 @@ pub(super) struct Accumulator {
 
 struct OpenBatch {
     builder: BatchBuilder,
-    compression: Compression,
+    /// What the builder does; `None` while it has no buffer.
+    compression: Option<Compression>,
     /// Of the batch in the builder; `None` while that is empty.
     receipt: Option<Arc<Receipt>>,
     receipts: ReceiptPool,
-    /// The topic's limit when the batch was opened, in bytes.
-    max_message_bytes: usize,
+    /// The topic's, as they were when the batch was opened.
+    rules: Rules,
     /// Sequence number of the batch's first record.
     base_sequence: i32,
     /// End of what was appended and has to be synced before it is acknowledged.
@@ -141,10 +143,10 @@ impl Accumulator {
         let open = OpenBatch {
             // Partitions that are never written to cost no buffer.
             builder: BatchBuilder::new(0, Compression::None),
-            compression: Compression::None,
+            compression: None,
             receipt: None,
             receipts: ReceiptPool::default(),
-            max_message_bytes: 0,
+            rules: Rules::of(&partition.config(), 0),
             base_sequence: 0,
             synced_end: 0,
             retired: false,
@@ -176,28 +178,33 @@ impl Accumulator {
         let batch_size = self.shared.settings.batch_size;
         let mut size = open.record_size(record, timestamp);
         if open.receipt.is_some()
-            && open.builder.size() + size > batch_size.min(open.max_message_bytes)
+            && open.builder.size() + size > batch_size.min(open.rules.max_batch_bytes)
         {
             self.append(&mut open, Waiting::Nobody);
         }
-        let closed = open.receipt.is_none();
-        if let Some(sticky) = sticky {
-            if sticky.is_due(size, batch_size, closed) {
-                return Ok(Pushed::PartitionFilled);
-            }
+        let starts_batch = open.receipt.is_none();
+        if sticky.is_some_and(|sticky| sticky.is_due(size, batch_size, starts_batch)) {
+            return Ok(Pushed::PartitionFilled);
         }
-        if closed {
+        if starts_batch {
             self.prepare(&mut open)?;
             size = open.record_size(record, timestamp);
-            self.check_size(&open, size)?;
+            open.rules.check_size(record.topic, size)?;
         }
+        open.rules
+            .check(record, || self.shared.broker.clock().wall())?;
         let delivery = self.encode(&mut open, record, timestamp);
         if let Some(sticky) = sticky {
-            sticky.count(size);
+            // Counted as the batch's own size is, so that a full batch is a full share.
+            sticky.count(if starts_batch {
+                open.builder.size()
+            } else {
+                size
+            });
         }
         if open.builder.size() >= batch_size || self.shared.settings.linger.is_zero() {
             self.append(&mut open, Waiting::Nobody);
-        } else if closed {
+        } else if starts_batch {
             self.start_linger();
         }
         Ok(Pushed::Accepted(delivery))
@@ -254,38 +261,27 @@ impl Accumulator {
         open.retired = true;
     }
 
-    /// Readies an empty builder for a batch: takes the topic's present configuration.
+    #[cfg(test)]
+    pub(super) fn set_base_sequence(&self, sequence: i32) {
+        self.open.lock().base_sequence = sequence;
+    }
+
+    /// Readies the empty builder for a batch: takes the topic's present configuration.
     fn prepare(&self, open: &mut OpenBatch) -> Result<()> {
         self.shared.producer_id()?;
         let settings = &self.shared.settings;
         let config = self.partition.config();
-        open.max_message_bytes = config.max_message_bytes;
+        open.rules = Rules::of(&config, self.shared.broker.clock().wall());
         let compression = match config.compression {
             Compression::Producer => settings.compression,
             demanded => demanded,
         };
-        if compression != open.compression || open.builder.capacity() == 0 {
-            let capacity = settings.batch_size.min(open.max_message_bytes);
+        if open.compression != Some(compression) {
+            let capacity = settings.batch_size.min(open.rules.max_batch_bytes);
             open.builder = BatchBuilder::new(capacity, compression);
-            open.compression = compression;
+            open.compression = Some(compression);
         }
         Ok(())
-    }
-
-    /// Refuses a record that no batch could hold. The builder is empty.
-    fn check_size(&self, open: &OpenBatch, record_size: usize) -> Result<()> {
-        let (size, limit) = (
-            HEADER_LEN.saturating_add(record_size),
-            open.max_message_bytes,
-        );
-        if size <= limit {
-            return Ok(());
-        }
-        Err(Error::RecordTooLarge {
-            topic: self.partition.id().topic().to_owned(),
-            size,
-            limit,
-        })
     }
 
     fn encode(

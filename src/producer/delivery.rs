@@ -74,6 +74,11 @@ impl Delivery {
         Ok(self.metadata(&settled))
     }
 
+    /// The partition that the record was sent to; known at once, unlike its offset.
+    pub fn partition(&self) -> u32 {
+        self.receipt.partition.id().partition()
+    }
+
     /// True if the record is acknowledged, or has failed: [`wait`](Self::wait) would not block. It
     /// only looks: an open batch stays open until its linger is over.
     pub fn is_done(&self) -> bool {

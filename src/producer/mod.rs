@@ -23,6 +23,7 @@ mod builder;
 mod delivery;
 mod partitioner;
 mod routes;
+mod rules;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
@@ -41,7 +42,8 @@ use partitioner::Random;
 use routes::{Renewal, Route, Routes};
 
 use crate::broker::{BrokerState, Lingering};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::partition::check_timestamp;
 use crate::record::{Record, Timestamp};
 
 /// Writes records to topics, in batches.
@@ -163,6 +165,8 @@ impl Drop for FlushAtLast {
     fn drop(&mut self) {
         // The best that can be done here; `close` is for those who want to know.
         let _ = self.0.flush();
+        let weak: Weak<dyn Lingering> = Arc::downgrade(&self.0) as Weak<dyn Lingering>;
+        self.0.shared.broker.unregister_lingering(&weak);
     }
 }
 
@@ -219,12 +223,7 @@ impl Core {
 
     fn timestamp(&self, record: &Record<'_>) -> Result<Timestamp> {
         match record.timestamp {
-            Some(timestamp) if timestamp < -1 => Err(Error::InvalidTimestamp {
-                topic: record.topic.to_owned(),
-                timestamp,
-                reason: "it is negative, and not -1, which stands for none",
-            }),
-            Some(timestamp) => Ok(timestamp),
+            Some(timestamp) => check_timestamp(record.topic, timestamp).map(|()| timestamp),
             // A clock before 1970 gives no timestamp that the format allows.
             None => Ok(self.shared.broker.clock().wall().max(0)),
         }

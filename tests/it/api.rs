@@ -244,14 +244,23 @@ fn errors_can_be_matched_on() -> Result<()> {
         Err(Error::RecordTooLarge { .. })
     ));
     let mut reader = partition.reader(Position::Offset(7))?;
-    assert!(matches!(
-        reader.next(),
-        Err(Error::OffsetOutOfRange { .. })
-    ));
+    assert!(matches!(reader.next(), Err(Error::OffsetOutOfRange { .. })));
     broker.close()?;
     assert!(matches!(
         partition.append(&[Record::value_only("late")]),
         Err(Error::Closed(_))
     ));
     Ok(())
+}
+
+#[test]
+fn a_topic_is_deleted_with_what_was_not_synced_yet() -> Result<()> {
+    let dir = tempdir().unwrap();
+    let broker = Broker::open(dir.path())?;
+    let topic = broker.create_topic("t", TopicConfig::default())?;
+    topic
+        .partition(0)?
+        .append(&[Record::value_only("not synced")])?;
+    broker.delete_topic("t")?;
+    broker.close()
 }

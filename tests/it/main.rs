@@ -1,3 +1,5 @@
-//! One module for each promise; one binary, so that they link once.
+//! What streamlog promises, one module per promise, through its public API alone.
 
 mod api;
+mod crash;
+mod examples;
