@@ -1,3 +1,5 @@
 //! What streamlog promises, one module per promise, through its public API alone.
 
+mod api;
 mod crash;
+mod examples;
