@@ -1,0 +1,5 @@
+//! What streamlog promises, one module per promise, through its public API alone.
+
+mod kill;
+mod model;
+mod random;
