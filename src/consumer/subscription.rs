@@ -208,6 +208,11 @@ impl Consumer {
         Ok(())
     }
 
+    /// True if topics or partitions came or went since the assignment was made.
+    pub(super) fn topics_changed(&self) -> bool {
+        self.broker.topics_version() != self.topics_version
+    }
+
     /// Follows changes of the broker's topics: one atomic load if there are none.
     pub(super) fn refresh_assignment(&mut self) -> Result<()> {
         let version = self.broker.topics_version();

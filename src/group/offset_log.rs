@@ -17,7 +17,6 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::offsets::OffsetAndMetadata;
-use crate::config::Durability;
 use crate::consumer::run::RecordRun;
 use crate::error::{Error, Result};
 use crate::format::batch::{BatchBuilder, ProducerStamp};
@@ -56,11 +55,6 @@ impl OffsetLog {
         }
     }
 
-    /// True if a commit has to be on the device before it is acknowledged.
-    pub(super) fn is_synced(&self) -> bool {
-        self.log.durability(Durability::Written) == Durability::Synced
-    }
-
     /// Blocks until everything below `end` is on the device.
     pub(super) fn wait_durable(&self, end: Offset) -> Result<()> {
         self.log.wait_durable(end)
@@ -76,10 +70,10 @@ impl OffsetLog {
     pub(super) fn write(
         &self,
         now: Timestamp,
-        choose: impl FnOnce(&Groups) -> Vec<Change>,
+        choose: impl FnOnce(&Groups) -> Result<Vec<Change>>,
     ) -> Result<Offset> {
         self.lock_and(|groups, log| {
-            let mut changes = choose(groups);
+            let mut changes = choose(groups)?;
             changes.retain(|change| change.differs_from(groups));
             if changes.is_empty() {
                 return Ok(log.high_watermark());

@@ -120,13 +120,13 @@ impl Chooser<'_> {
     }
 
     fn power_loss(&mut self, fates: Vec<Fate>, filler: Filler, what: &str) {
-        let filled = match filler {
+        let suffix = match filler {
             Filler::ShorterFile => "",
             Filler::OldBytes => "; lengths kept",
             Filler::Zeros => "; zeros in their place",
             Filler::Noise => "; noise in their place",
         };
-        let description = format!("power loss: {what}{filled}");
+        let description = format!("power loss: {what}{suffix}");
         self.choices.push(Choice {
             description,
             outcome: Outcome::PowerLoss { fates, filler },
@@ -231,8 +231,8 @@ impl Chooser<'_> {
         let (last, pieces) = (*last, *pieces);
         let what = self.labels.describe(&self.pending[last].op);
         for filler in [Filler::OldBytes, Filler::Zeros, Filler::Noise] {
-            let lost = self.fates(|number, _| kept_if(number != last));
-            self.power_loss(lost, filler, &format!("lost: {what}"));
+            let others = self.fates(|number, _| kept_if(number != last));
+            self.power_loss(others, filler, &format!("lost: {what}"));
         }
         for cut in evenly(pieces, cuts) {
             let torn = |number: usize| {

@@ -298,6 +298,7 @@ impl SimDisk {
             Ok(file) => file,
             Err(_) => change.create_file(dir, name),
         };
+        change.confirm_names(path)?;
         let node = Arc::clone(change.tree.file(file)?);
         node.region().set_len(0)?;
         node.region().write(0, bytes)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::snapshot::{SnapNode, Snapshot};
-use super::tree::{NameChange, NodeId};
+use super::tree::{NameChange, NodeId, ROOT};
 
 /// One recorded operation. Files and directories go by number: names may change under them.
 #[derive(Debug, Clone)]
@@ -74,7 +74,7 @@ pub(super) struct Labels(BTreeMap<NodeId, PathBuf>);
 
 impl Labels {
     pub(super) fn of(snapshot: &Snapshot) -> Self {
-        let mut paths = BTreeMap::new();
+        let mut paths = BTreeMap::from([(ROOT, PathBuf::from("."))]);
         snapshot.for_each_path(&mut |id, path, _: &SnapNode| drop(paths.insert(id, path)));
         Self(paths)
     }

@@ -13,7 +13,7 @@ use parking_lot::MutexGuard;
 
 use super::fault::{Operation, Strike};
 use super::op_log::{Op, OpLog};
-use super::tree::{Directories, FileNode, NameChange, Node, NodeId, ROOT, Tree};
+use super::tree::{FileNode, NameChange, Node, NodeId, ROOT, Tree};
 use super::{Inner, SimDisk};
 use crate::disk::map::Map;
 use crate::disk::{DirEntry, DirLock, Disk, DiskFile, OpenMode};
@@ -57,6 +57,17 @@ impl Change<'_> {
             name,
             Node::File(Arc::new(FileNode::new(Arc::default()))),
         )
+    }
+
+    /// Records all names along a path again: they may not have been durable so far.
+    pub(super) fn confirm_names(&mut self, path: &Path) -> io::Result<()> {
+        for path in path.ancestors() {
+            if let Ok((dir, name)) = self.tree.locate(path) {
+                let node = self.tree.child(dir, &name)?;
+                self.apply(NameChange::Link { dir, name, node });
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn create_dir_all(&mut self, dir: &Path, may_change: bool) -> io::Result<NodeId> {

@@ -1,0 +1,127 @@
+//! What a workload did, and what was promised when: the model that crash states are held against.
+//!
+//! Times are counts of disk operations. A call that began at operation 5 and returned at operation 9
+//! has certainly no effect on a disk that stopped before operation 5, and must have its effect on one
+//! that stopped at operation 9 or later. In between it may or may not have happened.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use streamlog::{Offset, TopicConfig};
+
+/// A moment that never comes.
+pub const NEVER: usize = usize::MAX;
+
+/// One record as it was appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub timestamp: i64,
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+/// Records that were appended together, or one that a producer gathered with others.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    pub base: Offset,
+    pub records: Vec<Expected>,
+    pub began: usize,
+    /// From here on it survives the process.
+    pub acked: usize,
+    /// From here on it survives power loss.
+    pub synced: usize,
+    /// From here on it is known to have failed.
+    pub void: usize,
+    /// It was appended as it is; a producer's records are gathered in batches of its choice.
+    pub whole: bool,
+}
+
+impl Batch {
+    pub fn end(&self) -> Offset {
+        self.base + self.records.len() as u64
+    }
+}
+
+/// A value that was set by a call.
+#[derive(Debug, Clone)]
+pub struct Set<T> {
+    pub began: usize,
+    pub acked: usize,
+    pub synced: usize,
+    pub value: T,
+}
+
+impl<T> Set<T> {
+    /// A value that was there, safe, before anything began.
+    pub fn always(value: T) -> Self {
+        Self { began: 0, acked: 0, synced: 0, value }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct PartitionLedger {
+    pub began: usize,
+    pub acked: usize,
+    /// In the order of the log.
+    pub batches: Vec<Batch>,
+    pub starts: Vec<Set<Offset>>,
+    /// Where batches begin in the log, as far as that was looked up.
+    pub boundaries: BTreeSet<Offset>,
+}
+
+impl PartitionLedger {
+    pub fn new(began: usize) -> Self {
+        Self { began, acked: NEVER, batches: Vec::new(), starts: Vec::new(), boundaries: BTreeSet::new() }
+    }
+
+    /// The offset that the next record gets.
+    pub fn end(&self) -> Offset {
+        let end = self.batches.iter().filter(|batch| batch.void == NEVER).map(Batch::end).max();
+        let start = self.starts.iter().map(|start| start.value).max();
+        end.max(start).unwrap_or(0)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct TopicLedger {
+    pub name: String,
+    /// Known once the creating call returned.
+    pub id: Option<String>,
+    pub began: usize,
+    pub acked: usize,
+    pub deletion_began: usize,
+    pub deletion_acked: usize,
+    pub partitions: Vec<PartitionLedger>,
+    pub configs: Vec<Set<TopicConfig>>,
+}
+
+/// A group, a topic's id, and a partition.
+pub type CommitKey = (String, String, u32);
+
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    pub topics: Vec<TopicLedger>,
+    pub commits: BTreeMap<CommitKey, Vec<Set<Offset>>>,
+}
+
+impl Ledger {
+    /// The topic of this name that was not deleted.
+    pub fn topic(&mut self, name: &str) -> &mut TopicLedger {
+        let found = self.topics.iter_mut().find(|topic| topic.name == name && topic.deletion_began == NEVER);
+        found.unwrap_or_else(|| panic!("the workload uses topic {name} without creating it"))
+    }
+
+    pub fn partition(&mut self, topic: &str, partition: u32) -> &mut PartitionLedger {
+        &mut self.topic(topic).partitions[partition as usize]
+    }
+}
+
+/// The values that may be found after a crash at `at`: the last one that must be there, or any that
+/// came after it. `None` first if none must be there.
+pub fn possible<T: Clone>(sets: &[Set<T>], at: usize, must: impl Fn(&Set<T>) -> usize) -> Vec<Option<T>> {
+    let begun: Vec<_> = sets.iter().filter(|set| set.began <= at).collect();
+    match begun.iter().rposition(|set| must(set) <= at) {
+        Some(last) => begun[last..].iter().map(|set| Some(set.value.clone())).collect(),
+        None => std::iter::once(None).chain(begun.iter().map(|set| Some(set.value.clone()))).collect(),
+    }
+}
