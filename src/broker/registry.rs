@@ -24,6 +24,10 @@ pub(super) const MANIFEST: &str = "topics.manifest";
 /// A manifest is a few hundred bytes a topic; nothing real is larger than this.
 const LARGEST_MANIFEST: usize = 1 << 30;
 
+/// Producer ids start here, where no Kafka controller gets to: a cluster that takes over a directory
+/// hands out ids from 0, and would take the first batches of a producer with an id of ours for repeats.
+pub(super) const FIRST_PRODUCER_ID: i64 = 1 << 62;
+
 /// Producer ids are reserved on disk in blocks of this many, Kafka's block size.
 const PRODUCER_ID_BLOCK: i64 = 1000;
 
