@@ -3,3 +3,6 @@
 mod api;
 mod crash;
 mod examples;
+mod kill;
+mod model;
+mod random;
