@@ -336,7 +336,7 @@ pub use reader::Reader;
 pub use record::{Offset, Position, Record, RecordMetadata, Timestamp, TopicPartition};
 pub use topic::Topic;
 
-/// The README's program runs.
+/// The README's program compiles; the example `quickstart` is the same, and runs.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
