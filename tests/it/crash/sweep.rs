@@ -35,7 +35,7 @@ pub fn record<'a>(workloads: impl IntoIterator<Item = &'a Workload>, disk: fn() 
     let wanted = std::env::var("STREAMLOG_WORKLOAD").unwrap_or_default();
     let mut cases = Vec::new();
     for workload in workloads.into_iter().filter(|workload| workload.name.contains(&wanted)) {
-        let mut run = Run::new(disk(), workload.durability);
+        let mut run = Run::new(disk(), workload.durability, workload.prepared);
         (workload.program)(&mut run);
         run.learn_boundaries();
         let Run { disk, ledger, durability, .. } = run;
