@@ -8,6 +8,7 @@ mod disk;
 mod error;
 mod format;
 mod group;
+pub mod inspect;
 mod log;
 mod notify;
 mod partition;
@@ -28,9 +29,6 @@ pub use error::{Error, Result, SharedIoError};
 #[cfg(any(test, feature = "__fuzzing"))]
 #[doc(hidden)]
 pub use format::fuzzing;
-#[cfg(feature = "__fuzzing")]
-#[doc(hidden)]
-pub use format::fuzzing_files;
 pub use format::{Compression, TimestampType};
 pub use partition::Partition;
 pub use producer::{

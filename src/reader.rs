@@ -169,13 +169,11 @@ impl Reader {
 pub(crate) fn park(waiter: &Waiter, deadline: Option<Instant>) -> bool {
     /// A deadline that the clock cannot express: park again and again.
     const LONG: Duration = Duration::from_secs(3600);
-    match deadline {
-        Some(deadline) => waiter.park_until(deadline),
-        None => {
-            waiter.park_until(Instant::now() + LONG);
-            true
-        }
+    if let Some(deadline) = deadline {
+        return waiter.park_until(deadline);
     }
+    waiter.park_until(Instant::now() + LONG);
+    true
 }
 
 /// The offset of the first record at or behind `offset` whose timestamp is `timestamp` or later.
@@ -203,5 +201,160 @@ fn resolve(partition: &PartitionState, position: Position) -> Result<Offset> {
         // Checked by the fetch, as in Kafka.
         Position::Offset(offset) => Ok(offset),
         other => partition.resolve(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::{Broker, Compression, Error, Partition, Record, TopicConfig};
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn partition_of(broker: &Broker, config: TopicConfig) -> Partition {
+        broker
+            .create_topic("t", config)
+            .unwrap()
+            .partition(0)
+            .unwrap()
+    }
+
+    fn offsets(reader: &mut Reader) -> Vec<Offset> {
+        let mut offsets = Vec::new();
+        while let Some(record) = reader.next().unwrap() {
+            offsets.push(record.offset());
+        }
+        offsets
+    }
+
+    #[test]
+    fn a_reader_starts_anywhere_and_follows_the_end() {
+        let broker = Broker::in_memory();
+        let partition = partition_of(&broker, TopicConfig::default());
+        let records = [10, 20, 30].map(|time| Record::value_only("v").timestamp(time));
+        partition.append(&records).unwrap();
+        for (position, expected) in [
+            (Position::Earliest, vec![0, 1, 2]),
+            (Position::Offset(1), vec![1, 2]),
+            (Position::Timestamp(15), vec![1, 2]),
+            (Position::Latest, vec![]),
+        ] {
+            let mut reader = partition.reader(position).unwrap();
+            assert_eq!(offsets(&mut reader), expected, "{position:?}");
+            assert_eq!(reader.position(), 3);
+        }
+        let mut reader = partition.reader(Position::Latest).unwrap();
+        assert!(reader.next().unwrap().is_none());
+        partition.append(&records).unwrap();
+        assert_eq!(offsets(&mut reader), [3, 4, 5]);
+        reader.seek(Position::Offset(2)).unwrap();
+        assert_eq!(reader.position(), 2);
+        assert_eq!(offsets(&mut reader), [2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn every_codec_reads_back() {
+        for codec in [
+            Compression::None,
+            Compression::Gzip,
+            Compression::Snappy,
+            Compression::Lz4,
+            Compression::Zstd,
+        ] {
+            let broker = Broker::in_memory();
+            let partition = partition_of(&broker, TopicConfig::default().compression(codec));
+            let values: Vec<String> = (0..500).map(|value| format!("value {value}")).collect();
+            let records: Vec<_> = values.iter().map(Record::value_only).collect();
+            partition.append(&records).unwrap();
+            let mut reader = partition.reader(Position::Earliest).unwrap();
+            for value in &values {
+                assert_eq!(
+                    reader.next().unwrap().unwrap().value(),
+                    Some(value.as_bytes()),
+                    "{codec}"
+                );
+            }
+            assert!(reader.next().unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn batches_come_as_they_were_appended_and_can_be_kept() {
+        let broker = Broker::in_memory();
+        let partition = partition_of(&broker, TopicConfig::default());
+        for count in [3, 1, 2] {
+            partition
+                .append(&vec![Record::value_only("v"); count])
+                .unwrap();
+        }
+        let mut reader = partition.reader(Position::Offset(1)).unwrap();
+        let first = reader.next_batch().unwrap().unwrap();
+        assert_eq!(reader.next().unwrap().unwrap().offset(), 3);
+        assert_eq!(reader.next().unwrap().unwrap().offset(), 4);
+        let rest = reader.next_batch().unwrap().unwrap();
+        assert!(reader.next_batch().unwrap().is_none());
+        drop(reader);
+        broker.close().unwrap();
+        let offsets = |records: &Records| {
+            records
+                .iter()
+                .map(|record| record.offset())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!((offsets(&first), offsets(&rest)), (vec![1, 2], vec![5]));
+    }
+
+    #[test]
+    fn out_of_range_is_told_and_the_position_stays() {
+        let broker = Broker::in_memory();
+        let partition = partition_of(&broker, TopicConfig::default());
+        partition.append(&vec![Record::value_only("v"); 5]).unwrap();
+        let mut reader = partition.reader(Position::Offset(9)).unwrap();
+        for _ in 0..2 {
+            let read = reader.next();
+            assert!(matches!(
+                read,
+                Err(Error::OffsetOutOfRange {
+                    offset: 9,
+                    start: 0,
+                    end: 5,
+                    ..
+                })
+            ));
+        }
+        partition.delete_records(3).unwrap();
+        reader.seek(Position::Offset(2)).unwrap();
+        assert!(matches!(
+            reader.next(),
+            Err(Error::OffsetOutOfRange { start: 3, .. })
+        ));
+        assert_eq!(reader.position(), 2);
+        reader.seek(Position::Earliest).unwrap();
+        assert_eq!(offsets(&mut reader), [3, 4]);
+    }
+
+    #[test]
+    fn waiting_ends_with_a_record_with_the_time_or_with_the_broker() {
+        let broker = Broker::in_memory();
+        let partition = partition_of(&broker, TopicConfig::default());
+        let mut reader = partition.reader(Position::Earliest).unwrap();
+        assert!(!reader.wait(Duration::from_millis(5)).unwrap());
+        let count = 2_000;
+        let writer = thread::spawn(move || {
+            for _ in 0..count {
+                partition.append(&[Record::value_only("v")]).unwrap();
+            }
+        });
+        for expected in 0..count {
+            // A lost wake-up would sit here until the end.
+            assert!(reader.wait(LONG).unwrap());
+            assert_eq!(reader.next().unwrap().unwrap().offset(), expected);
+        }
+        writer.join().unwrap();
+        let closer = thread::spawn(move || broker.close().unwrap());
+        assert!(matches!(reader.wait(Duration::MAX), Err(Error::Closed(_))));
+        closer.join().unwrap();
     }
 }

@@ -223,10 +223,6 @@ pub(crate) struct BrokerState {
 }
 
 impl BrokerState {
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
-
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
     }

@@ -19,7 +19,7 @@ use super::report::RecoveryReport;
 use super::{BrokerBuilder, BrokerState, Housekeeping};
 use crate::clock::Clock;
 use crate::config::TopicConfig;
-use crate::disk::{DirEntry, DirLock, Disk, read_file, replace_file};
+use crate::disk::{DirEntry, DirLock, Disk, read_file, replace_file, sync_parent};
 use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, ManifestTopic};
 use crate::format::metadata::{MetaProperties, PartitionMetadata};
@@ -115,12 +115,23 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
     Ok(state)
 }
 
+/// Makes the data directory and its missing parents, durably: a power loss that took the directory
+/// would take everything that is synced in it.
+fn create_root(disk: &dyn Disk, root: &Path) -> Result<()> {
+    let is_missing = |dir: &&Path| matches!(disk.sync_dir(dir), Err(error) if error.kind() == io::ErrorKind::NotFound);
+    let missing: Vec<&Path> = root.ancestors().take_while(is_missing).collect();
+    disk.create_dir_all(root)
+        .map_err(|error| Error::io("create directory", root, error))?;
+    missing
+        .into_iter()
+        .try_for_each(|dir| sync_parent(disk, dir))
+}
+
 fn lock(disk: &dyn Disk, root: &Path, create: bool) -> Result<Box<dyn DirLock>> {
     match disk.list(root) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
-            disk.create_dir_all(root)
-                .map_err(|error| Error::io("create directory", root, error))?;
+            create_root(disk, root)?;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(Error::NoDirectory {

@@ -68,7 +68,10 @@ mod tests {
             "", ".", "..", "a b", "a/b", "a\\b", "ä", "a\0", "a\n", "%41", &too_long,
         ] {
             assert!(
-                matches!(validate_topic_name(name), Err(Error::InvalidTopicName { .. })),
+                matches!(
+                    validate_topic_name(name),
+                    Err(Error::InvalidTopicName { .. })
+                ),
                 "{name:?}"
             );
         }

@@ -39,42 +39,126 @@ fn defaults_are_kafkas_but_for_two() {
         ("segment.jitter.ms", "0"),
         ("segment.ms", "604800000"),
     ];
-    assert_eq!(defaults.entries(), expected.map(|(key, value)| (key, value.to_owned())));
+    assert_eq!(
+        defaults.entries(),
+        expected.map(|(key, value)| (key, value.to_owned()))
+    );
     assert_eq!(defaults.partitions, 1);
     assert!(defaults.validate().is_ok());
     assert_eq!(defaults.changed_entries(), []);
 }
 
 /// For each config a value that is not its default, and the typed setter that sets it.
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn changed() -> Vec<(&'static str, &'static str, TopicConfig)> {
     let config = TopicConfig::default;
     let minute = Duration::from_secs(60);
     vec![
-        ("cleanup.policy", "compact,delete", config().cleanup_policy(CleanupPolicy::CompactAndDelete)),
-        ("compression.gzip.level", "6", config().compression_gzip_level(6)),
-        ("compression.lz4.level", "17", config().compression_lz4_level(17)),
-        ("compression.type", "uncompressed", config().compression(Compression::None)),
-        ("compression.zstd.level", "-5", config().compression_zstd_level(-5)),
-        ("delete.retention.ms", "60000", config().delete_retention_ms(minute)),
-        ("durability", "synced", config().durability(Durability::Synced)),
-        ("file.delete.delay.ms", "0", config().file_delete_delay_ms(Duration::ZERO)),
+        (
+            "cleanup.policy",
+            "compact,delete",
+            config().cleanup_policy(CleanupPolicy::CompactAndDelete),
+        ),
+        (
+            "compression.gzip.level",
+            "6",
+            config().compression_gzip_level(6),
+        ),
+        (
+            "compression.lz4.level",
+            "17",
+            config().compression_lz4_level(17),
+        ),
+        (
+            "compression.type",
+            "uncompressed",
+            config().compression(Compression::None),
+        ),
+        (
+            "compression.zstd.level",
+            "-5",
+            config().compression_zstd_level(-5),
+        ),
+        (
+            "delete.retention.ms",
+            "60000",
+            config().delete_retention_ms(minute),
+        ),
+        (
+            "durability",
+            "synced",
+            config().durability(Durability::Synced),
+        ),
+        (
+            "file.delete.delay.ms",
+            "0",
+            config().file_delete_delay_ms(Duration::ZERO),
+        ),
         ("flush.messages", "1", config().flush_messages(Some(1))),
         ("flush.ms", "9223372036854775807", config().flush_ms(None)),
-        ("index.interval.bytes", "0", config().index_interval_bytes(0)),
-        ("max.compaction.lag.ms", "60000", config().max_compaction_lag_ms(Some(minute))),
-        ("max.message.bytes", "2147483647", config().max_message_bytes(2_147_483_647)),
-        ("message.timestamp.after.max.ms", "60000", config().message_timestamp_after_max_ms(Some(minute))),
-        ("message.timestamp.before.max.ms", "60000", config().message_timestamp_before_max_ms(Some(minute))),
-        ("message.timestamp.type", "LogAppendTime", config().timestamp_type(TimestampType::LogAppendTime)),
-        ("min.cleanable.dirty.ratio", "0.01", config().min_cleanable_dirty_ratio(0.01)),
-        ("min.compaction.lag.ms", "60000", config().min_compaction_lag_ms(minute)),
+        (
+            "index.interval.bytes",
+            "0",
+            config().index_interval_bytes(0),
+        ),
+        (
+            "max.compaction.lag.ms",
+            "60000",
+            config().max_compaction_lag_ms(Some(minute)),
+        ),
+        (
+            "max.message.bytes",
+            "2147483647",
+            config().max_message_bytes(2_147_483_647),
+        ),
+        (
+            "message.timestamp.after.max.ms",
+            "60000",
+            config().message_timestamp_after_max_ms(Some(minute)),
+        ),
+        (
+            "message.timestamp.before.max.ms",
+            "60000",
+            config().message_timestamp_before_max_ms(Some(minute)),
+        ),
+        (
+            "message.timestamp.type",
+            "LogAppendTime",
+            config().timestamp_type(TimestampType::LogAppendTime),
+        ),
+        (
+            "min.cleanable.dirty.ratio",
+            "0.01",
+            config().min_cleanable_dirty_ratio(0.01),
+        ),
+        (
+            "min.compaction.lag.ms",
+            "60000",
+            config().min_compaction_lag_ms(minute),
+        ),
         ("preallocate", "true", config().preallocate(true)),
-        ("retention.bytes", "9223372036854775807", config().retention_bytes(Some(i64::MAX.unsigned_abs()))),
+        (
+            "retention.bytes",
+            "9223372036854775807",
+            config().retention_bytes(Some(i64::MAX.unsigned_abs())),
+        ),
         ("retention.ms", "-1", config().retention_ms(None)),
         ("segment.bytes", "14", config().segment_bytes(14)),
-        ("segment.index.bytes", "24", config().segment_index_bytes(24)),
-        ("segment.jitter.ms", "60000", config().segment_jitter_ms(minute)),
-        ("segment.ms", "1", config().segment_ms(Duration::from_millis(1))),
+        (
+            "segment.index.bytes",
+            "24",
+            config().segment_index_bytes(24),
+        ),
+        (
+            "segment.jitter.ms",
+            "60000",
+            config().segment_jitter_ms(minute),
+        ),
+        (
+            "segment.ms",
+            "1",
+            config().segment_ms(Duration::from_millis(1)),
+        ),
     ]
 }
 
@@ -140,14 +224,35 @@ fn values_out_of_range_are_refused_by_name() {
 fn what_typed_setters_set_is_validated_too() {
     for (key, config) in [
         ("partitions", TopicConfig::default().partitions(0)),
-        ("partitions", TopicConfig::default().partitions(MAX_PARTITIONS + 1)),
+        (
+            "partitions",
+            TopicConfig::default().partitions(MAX_PARTITIONS + 1),
+        ),
         ("segment.bytes", TopicConfig::default().segment_bytes(13)),
-        ("segment.bytes", TopicConfig::default().segment_bytes(u64::MAX)),
-        ("max.message.bytes", TopicConfig::default().max_message_bytes(usize::MAX)),
-        ("retention.bytes", TopicConfig::default().retention_bytes(Some(u64::MAX))),
-        ("flush.messages", TopicConfig::default().flush_messages(Some(0))),
-        ("min.cleanable.dirty.ratio", TopicConfig::default().min_cleanable_dirty_ratio(f64::NAN)),
-        ("segment.ms", TopicConfig::default().segment_ms(Duration::from_micros(999))),
+        (
+            "segment.bytes",
+            TopicConfig::default().segment_bytes(u64::MAX),
+        ),
+        (
+            "max.message.bytes",
+            TopicConfig::default().max_message_bytes(usize::MAX),
+        ),
+        (
+            "retention.bytes",
+            TopicConfig::default().retention_bytes(Some(u64::MAX)),
+        ),
+        (
+            "flush.messages",
+            TopicConfig::default().flush_messages(Some(0)),
+        ),
+        (
+            "min.cleanable.dirty.ratio",
+            TopicConfig::default().min_cleanable_dirty_ratio(f64::NAN),
+        ),
+        (
+            "segment.ms",
+            TopicConfig::default().segment_ms(Duration::from_micros(999)),
+        ),
     ] {
         match config.validate() {
             Err(Error::InvalidConfig { key: found, .. }) => assert_eq!(found, key),
@@ -160,28 +265,50 @@ fn what_typed_setters_set_is_validated_too() {
 fn the_least_lag_is_not_above_the_largest() {
     let lag = Duration::from_millis;
     let config = TopicConfig::default().max_compaction_lag_ms(Some(lag(10)));
-    assert!(config.clone().min_compaction_lag_ms(lag(10)).validate().is_ok());
+    assert!(
+        config
+            .clone()
+            .min_compaction_lag_ms(lag(10))
+            .validate()
+            .is_ok()
+    );
     assert!(config.min_compaction_lag_ms(lag(11)).validate().is_err());
 }
 
 #[test]
 fn times_of_any_length_can_be_written_down() {
-    let config = TopicConfig::default().segment_ms(Duration::MAX).retention_ms(Some(Duration::MAX));
+    let config = TopicConfig::default()
+        .segment_ms(Duration::MAX)
+        .retention_ms(Some(Duration::MAX));
     assert!(config.validate().is_ok());
-    assert_eq!(config.get("segment.ms").as_deref(), Some("9223372036854775807"));
-    assert_eq!(TopicConfig::default().segment_ms(Duration::from_micros(1_999)).get("segment.ms").unwrap(), "1");
+    assert_eq!(
+        config.get("segment.ms").as_deref(),
+        Some("9223372036854775807")
+    );
+    assert_eq!(
+        TopicConfig::default()
+            .segment_ms(Duration::from_micros(1_999))
+            .get("segment.ms")
+            .unwrap(),
+        "1"
+    );
 }
 
 #[test]
 fn blanks_around_a_value_do_not_count() {
-    let config = TopicConfig::default().set("segment.bytes", " 1024 ").unwrap();
+    let config = TopicConfig::default()
+        .set("segment.bytes", " 1024 ")
+        .unwrap();
     assert_eq!(config.segment_bytes, 1024);
 }
 
 #[test]
 fn an_unknown_name_gets_a_hint() {
     let set = |key| reason(TopicConfig::default().set(key, "1"));
-    assert_eq!(set("retention_ms"), "no topic config has this name; did you mean retention.ms?");
+    assert_eq!(
+        set("retention_ms"),
+        "no topic config has this name; did you mean retention.ms?"
+    );
     assert_eq!(set("colour"), "no topic config has this name");
     assert!(set("min.insync.replicas").contains("one process"));
     assert!(set("partitions").contains("TopicConfig::partitions"));

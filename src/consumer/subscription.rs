@@ -171,6 +171,7 @@ impl Consumer {
     pub fn seek(&mut self, partition: &TopicPartition, position: Position) -> Result<()> {
         self.broker.check_open()?;
         self.assigned_mut(partition)?.seek(position)?;
+        self.all_started = false;
         self.uncommitted = true;
         Ok(())
     }
@@ -206,6 +207,11 @@ impl Consumer {
             self.assigned_mut(partition)?.paused = paused;
         }
         Ok(())
+    }
+
+    /// True if topics or partitions came or went since the assignment was made.
+    pub(super) fn topics_changed(&self) -> bool {
+        self.broker.topics_version() != self.topics_version
     }
 
     /// Follows changes of the broker's topics: one atomic load if there are none.

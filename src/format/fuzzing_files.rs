@@ -137,3 +137,75 @@ pub fn offsets_value(bytes: &[u8]) {
         assert_eq!(GroupMetadata::decode(&encoded), Ok(group));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::random::Random;
+
+    type Target = fn(&[u8]);
+
+    /// Each door with bytes that are right, but for a checksum where there is one: that is what
+    /// damage has to get past.
+    fn targets() -> Vec<(Target, Vec<u8>)> {
+        let manifest_lines = "streamlog-topics 1\nnext-producer-id 10\n\
+            topic a%20b AAECAwQFBgcICQoLDA0ODw 3 adopted\n config k=v%0A\n start 2 5000\n";
+        let properties = "#\nversion=1\ncluster.id=a\\:b\\u00e9\\\n c\nnode.id : 7\n";
+        let group_value = b"\0\x04\x09consumer\0\0\0\x09\0\x03m1\0\0\0\0\0\0\0\x01\
+            \x02\x03m1\x02i\x02c\x03/h\0\0\0\x01\0\0\0\x02\x02s\x01\0\x01\x05\x01!";
+        let offset_value = b"\0\x04\0\0\0\0\0\0\0\x2a\0\0\0\x05\x03md\0\0\0\0\0\0\0\x01\0";
+        vec![
+            (offset_index, vec![0; 24]),
+            (time_index, vec![0; 36]),
+            (txn_index, vec![0; 68]),
+            (producer_snapshot, producer_snapshot::encode(&[])),
+            (
+                offset_checkpoint,
+                b"0\n2\na 0 1\nb 11 9223372036854775807\n".to_vec(),
+            ),
+            (epoch_checkpoint, b"0\n2\n0 0\n7 1042\n".to_vec()),
+            (
+                partition_metadata,
+                b"version: 0\ntopic_id: AAECAwQFBgcICQoLDA0ODw".to_vec(),
+            ),
+            (meta_properties, properties.as_bytes().to_vec()),
+            (manifest, manifest_lines.as_bytes().to_vec()),
+            (durable_end, vec![1; durable_end::PAIR_LEN]),
+            (seal, vec![1; seal::SEAL_LEN]),
+            (offsets_key, b"\0\x01\0\x02g1\0\x03top\0\0\0\x07".to_vec()),
+            (offsets_key, b"\0\x02\0\x02g1".to_vec()),
+            (offsets_value, offset_value.to_vec()),
+            (offsets_value, group_value.to_vec()),
+        ]
+    }
+
+    #[test]
+    fn damaged_files_keep_every_promise() {
+        let targets = targets();
+        for seed in 0..3_000 {
+            let mut random = Random::new(seed);
+            for (index, (target, bytes)) in targets.iter().enumerate() {
+                let mut bytes = bytes.clone();
+                for _ in 0..random.below(5) {
+                    random.damage(&mut bytes);
+                }
+                println!("seed {seed}, target {index}"); // Shown if an assertion fails.
+                target(&bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn the_undamaged_inputs_are_understood() {
+        let targets = targets();
+        let input = |index: usize| targets[index].1.as_slice();
+        assert!(OffsetCheckpoint::decode(input(4)).is_ok());
+        assert!(EpochCheckpoint::decode(input(5)).is_ok());
+        assert!(PartitionMetadata::decode(input(6)).is_ok());
+        assert!(MetaProperties::decode(input(7)).is_ok());
+        assert!(decode_key(input(11)).is_ok());
+        assert!(decode_key(input(12)).is_ok());
+        assert!(OffsetValue::decode(input(13)).is_ok());
+        assert!(GroupMetadata::decode(input(14)).is_ok());
+    }
+}

@@ -42,6 +42,22 @@ impl Random {
     fn maybe_bytes(&mut self, longest: usize) -> Option<Vec<u8>> {
         (self.below(5) != 0).then(|| self.bytes(longest))
     }
+    /// Flips a bit, replaces or cuts a piece.
+    pub(super) fn damage(&mut self, bytes: &mut Vec<u8>) {
+        if bytes.is_empty() {
+            return;
+        }
+        let at = self.below(bytes.len());
+        match self.below(8) {
+            0 => bytes.truncate(at),
+            1 => {
+                bytes.remove(at);
+            }
+            2 => bytes.insert(at, self.number().to_le_bytes()[0]),
+            3 => bytes[at] = [0x00, 0x01, 0x7f, 0x80, 0xff][self.below(5)],
+            _ => bytes[at] ^= 1 << self.below(8),
+        }
+    }
 
     pub(super) fn record(&mut self) -> OwnedRecord {
         let longest = if self.below(10) == 0 { 20_000 } else { 200 };

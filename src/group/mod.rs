@@ -3,3 +3,5 @@
 pub(crate) mod members;
 mod offset_log;
 pub(crate) mod offsets;
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,6 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::offsets::OffsetAndMetadata;
-use crate::config::Durability;
 use crate::consumer::run::RecordRun;
 use crate::error::{Error, Result};
 use crate::format::batch::{BatchBuilder, ProducerStamp};
@@ -56,11 +55,6 @@ impl OffsetLog {
         }
     }
 
-    /// True if a commit has to be on the device before it is acknowledged.
-    pub(super) fn is_synced(&self) -> bool {
-        self.log.durability(Durability::Written) == Durability::Synced
-    }
-
     /// Blocks until everything below `end` is on the device.
     pub(super) fn wait_durable(&self, end: Offset) -> Result<()> {
         self.log.wait_durable(end)
@@ -76,18 +70,16 @@ impl OffsetLog {
     pub(super) fn write(
         &self,
         now: Timestamp,
-        choose: impl FnOnce(&Groups) -> Vec<Change>,
+        choose: impl FnOnce(&Groups) -> Result<Vec<Change>>,
     ) -> Result<Offset> {
         self.lock_and(|groups, log| {
-            let mut changes = choose(groups);
+            let mut changes = choose(groups)?;
             changes.retain(|change| change.differs_from(groups));
             if changes.is_empty() {
                 return Ok(log.high_watermark());
             }
             let end = append(log, now, &changes)?;
-            changes
-                .into_iter()
-                .for_each(|change| change.apply_to(groups));
+            apply(changes, groups);
             Ok(end)
         })
     }
@@ -133,6 +125,12 @@ impl Change {
                 }
             }
         }
+    }
+}
+
+fn apply(changes: Vec<Change>, groups: &mut Groups) {
+    for change in changes {
+        change.apply_to(groups);
     }
 }
 
@@ -190,9 +188,7 @@ fn replay(log: &PartitionState) -> Result<Groups> {
         if attributes.is_control() {
             let ended = open_transactions.remove(&producer).unwrap_or_default();
             if marker(log, batch)? == Some(MarkerKind::Commit) {
-                ended
-                    .into_iter()
-                    .for_each(|change| change.apply_to(&mut groups));
+                apply(ended, &mut groups);
             }
         } else if attributes.is_transactional() {
             open_transactions
@@ -200,9 +196,7 @@ fn replay(log: &PartitionState) -> Result<Groups> {
                 .or_default()
                 .extend(changes(log, batch)?);
         } else {
-            changes(log, batch)?
-                .into_iter()
-                .for_each(|change| change.apply_to(&mut groups));
+            apply(changes(log, batch)?, &mut groups);
         }
     }
     Ok(groups)

@@ -8,12 +8,13 @@
 //! Elsewhere: one partition's log and state ([`offset_log`](super::offset_log)), positions, which are
 //! not committed yet (`consumer`).
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use super::members::GroupMembers;
 use super::offset_log::{Change, Groups, OffsetLog};
 use crate::broker::BrokerState;
-use crate::config::TopicConfig;
+use crate::config::{Durability, TopicConfig};
 use crate::consumer::subscription::find_partition;
 use crate::error::{Error, Result};
 use crate::format::offsets_record::partition_for;
@@ -73,8 +74,8 @@ impl OffsetStore {
     }
 
     /// Commits all or none of these offsets for a group. Those that are committed already cost
-    /// nothing. Returns when the commit is as safe as the offsets topic's durability says; a durable
-    /// commit makes the data below it durable first (barrier W5).
+    /// nothing. Returns when the commit is as safe as the broker's durability says; a durable commit
+    /// makes the data below it durable first (barrier W5).
     pub(crate) fn commit(
         &self,
         broker: &BrokerState,
@@ -92,21 +93,21 @@ impl OffsetStore {
             })
             .collect::<Result<Vec<_>>>()?;
         let log = home(self.logs_or_create(broker)?, group)?;
-        if log.is_synced() {
+        let synced = broker.durability() == Durability::Synced;
+        if synced {
             for (partition, (_, committed)) in partitions.iter().zip(offsets) {
                 // A commit may lie beyond the end, as in Kafka; there is nothing to wait for there.
                 partition.wait_durable(committed.offset.min(partition.high_watermark()))?;
             }
         }
         let end = log.write(broker.clock().wall(), |_| {
-            let changes = offsets.iter().map(|(partition, committed)| Change {
-                group: group.to_owned(),
-                partition: partition.clone(),
-                committed: Some(committed.clone()),
-            });
-            changes.collect()
+            // Again, under the lock: a topic that is deleted from here on finds these and forgets them.
+            for (partition, _) in offsets {
+                find_partition(broker, partition)?;
+            }
+            Ok(changes_of(group, offsets))
         })?;
-        if log.is_synced() {
+        if synced {
             log.wait_durable(end)
         } else {
             Ok(())
@@ -142,6 +143,7 @@ impl OffsetStore {
     }
 
     /// The groups that have committed offsets, sorted.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for describing groups"))]
     pub(crate) fn groups(&self, broker: &BrokerState) -> Result<Vec<String>> {
         let mut names = Vec::new();
         for log in self.existing_logs(broker)? {
@@ -157,9 +159,13 @@ impl OffsetStore {
         let mut result = Ok(());
         for log in self.existing_logs(broker)? {
             let written = log.write(broker.clock().wall(), |groups| {
-                changes_where(groups, |partition, _| {
-                    (partition.topic() == topic).then_some(None)
-                })
+                Ok(changes_where(groups, |partition, _| {
+                    if partition.topic() == topic {
+                        Fate::Gone
+                    } else {
+                        Fate::Kept
+                    }
+                }))
             });
             result = result.and(written.map(drop));
         }
@@ -185,7 +191,7 @@ impl OffsetStore {
                     .iter()
                     .filter_map(|change| describe(groups, change))
                     .collect();
-                changes
+                Ok(changes)
             });
             match written {
                 Ok(_) => clamped.append(&mut found),
@@ -224,7 +230,7 @@ impl OffsetStore {
         if let Some(logs) = self.logs.get() {
             return Ok(logs);
         }
-        let topic = broker.internal_topic(CONSUMER_OFFSETS, topic_config())?;
+        let topic = broker.internal_topic(CONSUMER_OFFSETS, topic_config()?)?;
         Ok(self.logs_of(&topic))
     }
 
@@ -241,9 +247,13 @@ impl OffsetStore {
     }
 }
 
-/// Kafka's settings for the topic.
-fn topic_config() -> TopicConfig {
+/// Kafka's settings for the topic, except that one commit may cover tens of thousands of partitions.
+fn topic_config() -> Result<TopicConfig> {
     TopicConfig::default()
+        .partitions(50)
+        .segment_bytes(100 << 20)
+        .set("cleanup.policy", "compact")?
+        .set("max.message.bytes", "16777216")
 }
 
 /// Where a group lives.
@@ -272,10 +282,31 @@ fn check(committed: &OffsetAndMetadata) -> Result<()> {
     })
 }
 
-/// Changes for all committed offsets for which `choose` gives a new value (or `None`, to remove it).
+/// Changes that commit these offsets; of two for one partition the last counts.
+fn changes_of(group: &str, offsets: &[(TopicPartition, OffsetAndMetadata)]) -> Vec<Change> {
+    let latest: BTreeMap<_, _> = offsets
+        .iter()
+        .map(|(partition, committed)| (partition, committed))
+        .collect();
+    let changes = latest.into_iter().map(|(partition, committed)| Change {
+        group: group.to_owned(),
+        partition: partition.clone(),
+        committed: Some(committed.clone()),
+    });
+    changes.collect()
+}
+
+/// What is to become of a committed offset.
+enum Fate {
+    Kept,
+    Gone,
+    Moved(OffsetAndMetadata),
+}
+
+/// Changes for all committed offsets that do not stay as they are.
 fn changes_where(
     groups: &Groups,
-    choose: impl Fn(&TopicPartition, &OffsetAndMetadata) -> Option<Option<OffsetAndMetadata>>,
+    choose: impl Fn(&TopicPartition, &OffsetAndMetadata) -> Fate,
 ) -> Vec<Change> {
     let all = groups.iter().flat_map(|(group, offsets)| {
         offsets
@@ -283,7 +314,11 @@ fn changes_where(
             .map(move |(partition, committed)| (group, partition, committed))
     });
     let changes = all.filter_map(|(group, partition, committed)| {
-        let committed = choose(partition, committed)?;
+        let committed = match choose(partition, committed) {
+            Fate::Kept => return None,
+            Fate::Gone => None,
+            Fate::Moved(committed) => Some(committed),
+        };
         Some(Change {
             group: group.clone(),
             partition: partition.clone(),
@@ -293,20 +328,22 @@ fn changes_where(
     changes.collect()
 }
 
-/// What becomes of a committed offset after a crash; `None`: it stays.
-fn clamp(
-    broker: &BrokerState,
-    partition: &TopicPartition,
-    committed: &OffsetAndMetadata,
-) -> Option<Option<OffsetAndMetadata>> {
-    match find_partition(broker, partition) {
-        Ok(log) if committed.offset <= log.high_watermark() => None,
-        Ok(log) => Some(Some(OffsetAndMetadata {
-            offset: log.high_watermark(),
-            ..committed.clone()
-        })),
-        Err(Error::UnknownTopic { .. } | Error::UnknownPartition { .. }) => Some(None),
-        Err(_) => None,
+/// What becomes of a committed offset after a crash.
+fn clamp(broker: &BrokerState, id: &TopicPartition, committed: &OffsetAndMetadata) -> Fate {
+    match find_partition(broker, id) {
+        Ok(partition) => {
+            let offset = partition.high_watermark();
+            // Where a damaged log ends is not known: who reads there is told of the damage.
+            if committed.offset <= offset || partition.log().damage().is_some() {
+                return Fate::Kept;
+            }
+            Fate::Moved(OffsetAndMetadata {
+                offset,
+                ..committed.clone()
+            })
+        }
+        Err(Error::UnknownTopic { .. } | Error::UnknownPartition { .. }) => Fate::Gone,
+        Err(_) => Fate::Kept,
     }
 }
 

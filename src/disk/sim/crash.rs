@@ -191,9 +191,21 @@ impl fmt::Debug for CrashStates {
 }
 
 /// Lets an unsynced operation reach the disk, or not.
-fn carry_out(left: &mut Snapshot, certain: &Snapshot, pending: &Pending, fate: &Fate, filler: Filler) {
+fn carry_out(
+    left: &mut Snapshot,
+    certain: &Snapshot,
+    pending: &Pending,
+    fate: &Fate,
+    filler: Filler,
+) {
     let lose = |left: &mut Snapshot, file, position: usize, len| {
-        lose(left, certain.len_of(file), file, position..position + len, filler);
+        lose(
+            left,
+            certain.len_of(file),
+            file,
+            position..position + len,
+            filler,
+        );
     };
     match (&pending.op, fate) {
         (_, Fate::Kept) => pending.make_certain(left),

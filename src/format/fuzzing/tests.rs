@@ -41,7 +41,7 @@ fn damaged_batches_keep_every_promise() {
         let mut random = Random::new(seed);
         let mut bytes = inputs[random.below(inputs.len())].clone();
         for _ in 0..=random.below(6) {
-            damage(&mut bytes, &mut random);
+            random.damage(&mut bytes);
         }
         println!("seed {seed}"); // Shown if an assertion below fails.
         batch(&bytes);
@@ -50,22 +50,5 @@ fn damaged_batches_keep_every_promise() {
         for target in TARGETS {
             target(&records[..records.len().min(200)]);
         }
-    }
-}
-
-/// Flips a bit, replaces or cuts a piece.
-fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
-    if bytes.is_empty() {
-        return;
-    }
-    let at = random.below(bytes.len());
-    match random.below(8) {
-        0 => bytes.truncate(at),
-        1 => {
-            bytes.remove(at);
-        }
-        2 => bytes.insert(at, random.number().to_le_bytes()[0]),
-        3 => bytes[at] = [0x00, 0x01, 0x7f, 0x80, 0xff][random.below(5)],
-        _ => bytes[at] ^= 1 << random.below(8),
     }
 }
