@@ -1,5 +1,7 @@
 //! Blocked polls: nobody sleeps through a record, and everybody can be woken.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -43,6 +45,34 @@ fn no_wake_up_is_lost() {
     writer.join().unwrap();
     seen.sort_unstable();
     assert_eq!(seen, (0..count).collect::<Vec<_>>());
+}
+
+/// The writer appends each record while the consumer is on its way to sleep, a little later each
+/// time, so that it hits every step of *register, look again, park*.
+#[test]
+fn no_wake_up_is_lost_on_the_way_to_sleep() {
+    let rounds = 10_000;
+    let broker = broker_with("t", 1);
+    let mut consumer = subscribed(earliest(&broker), "t");
+    let seen = Arc::new(AtomicU64::new(0));
+    let writer = {
+        let (broker, seen) = (broker.clone(), Arc::clone(&seen));
+        thread::spawn(move || {
+            for value in 0..rounds {
+                while seen.load(Ordering::Acquire) < value {
+                    thread::yield_now();
+                }
+                (0..value % 500).for_each(|_| std::hint::spin_loop());
+                append(&broker, "t", 0, [value]);
+            }
+        })
+    };
+    for value in 0..rounds {
+        // A lost wake-up would sit here until the end.
+        assert_eq!(values(&consumer.poll(LONG).unwrap()), [value]);
+        seen.store(value + 1, Ordering::Release);
+    }
+    writer.join().unwrap();
 }
 
 #[test]
