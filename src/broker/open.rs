@@ -64,12 +64,13 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
     };
     report.stray = strays(root, &entries, &manifest);
 
+    let ends = Arc::new(DurableEnds::open(&**disk, root)?);
     let opening = Opening {
         disk,
         clock,
         root,
-        ends: Arc::new(DurableEnds::open(&**disk, root)?),
-        housekeeping: Arc::default(),
+        housekeeping: Arc::new(Housekeeping::new(Arc::clone(&ends))),
+        ends,
         clean: clean || is_new,
         recovery_points: checkpoints::load_recovery_points(&**disk, root)?,
         log_starts: checkpoints::load_log_starts(&**disk, root)?,
