@@ -69,7 +69,9 @@ fn no_wake_up_is_lost_on_the_way_to_sleep() {
     };
     for value in 0..rounds {
         let late = value * 7 % 4_000;
-        (0..late).for_each(|step| drop(std::hint::black_box(step)));
+        for step in 0..late {
+            std::hint::black_box(step);
+        }
         // A lost wake-up would sit here until the end.
         assert_eq!(values(&consumer.poll(LONG).unwrap()), [value]);
         seen.store(value + 1, Ordering::Release);
