@@ -145,13 +145,18 @@ impl Registry {
         TopicId::from_random(bytes)
     }
 
+    /// Writes down where a partition's log starts from now on. It never goes back: of two calls at
+    /// once the higher start stands.
     pub(super) fn log_start(&self, id: &TopicPartition, start: u64) -> Result<()> {
         let change = |manifest: &mut Manifest, _| {
-            let topic = find(manifest, id.topic())?;
-            topic
-                .log_starts
-                .retain(|(partition, _)| *partition != id.partition());
-            topic.log_starts.push((id.partition(), start));
+            let starts = &mut find(manifest, id.topic())?.log_starts;
+            let known = starts
+                .iter_mut()
+                .find(|(partition, _)| *partition == id.partition());
+            match known {
+                Some((_, known)) => *known = start.max(*known),
+                None => starts.push((id.partition(), start)),
+            }
             Ok(())
         };
         self.update(change, |_, _| Ok(()))
