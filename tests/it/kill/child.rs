@@ -36,8 +36,7 @@ pub const GROUP: &str = "readers";
 pub const STAMPED: &str = "stamped";
 
 /// Topics and their partitions.
-pub const TOPICS: [(&str, u32); 4] =
-    [("single", 2), ("gathered", 3), ("synced", 2), (STAMPED, 1)];
+pub const TOPICS: [(&str, u32); 4] = [("single", 2), ("gathered", 3), ("synced", 2), (STAMPED, 1)];
 
 /// What the process is for.
 #[derive(Debug, Clone, Copy)]
@@ -195,7 +194,12 @@ impl<'a> Writer<'a> {
             .iter()
             .map(|content| content.record(topic, partition))
             .collect();
-        let handle = self.broker.topic(topic).unwrap().partition(partition).unwrap();
+        let handle = self
+            .broker
+            .topic(topic)
+            .unwrap()
+            .partition(partition)
+            .unwrap();
         let offset = handle.append(&records).unwrap();
         self.say(topic, partition, offset, number, count);
     }
