@@ -402,7 +402,7 @@ impl World {
         let delivery = sender.producer.send(record);
         let outcome = match (delivery, self.topics.get(&name)) {
             (Err(Error::UnknownTopic { .. }), None) => Ok(()),
-            (Err(Error::InvalidTimestamp { .. }), Some(_)) if sent.time == Time::Invalid => Ok(()),
+            (Err(Error::InvalidTimestamp { .. }), _) if sent.time == Time::Invalid => Ok(()),
             (Err(Error::RecordTooLarge { size, limit, .. }), Some(_)) if size > limit => Ok(()),
             (Ok(delivery), Some(known)) if sent.time != Time::Invalid => {
                 sender.pending.push(Pending {
