@@ -8,6 +8,7 @@ mod disk;
 mod error;
 mod format;
 mod group;
+pub mod inspect;
 mod log;
 mod notify;
 mod partition;

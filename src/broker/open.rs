@@ -118,12 +118,13 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
 /// Makes the data directory and its missing parents, durably: a power loss that took the directory
 /// would take everything that is synced in it.
 fn create_root(disk: &dyn Disk, root: &Path) -> Result<()> {
-    let is_missing =
-        |dir: &&Path| matches!(disk.sync_dir(dir), Err(error) if error.kind() == io::ErrorKind::NotFound);
+    let is_missing = |dir: &&Path| matches!(disk.sync_dir(dir), Err(error) if error.kind() == io::ErrorKind::NotFound);
     let missing: Vec<&Path> = root.ancestors().take_while(is_missing).collect();
     disk.create_dir_all(root)
         .map_err(|error| Error::io("create directory", root, error))?;
-    missing.into_iter().try_for_each(|dir| sync_parent(disk, dir))
+    missing
+        .into_iter()
+        .try_for_each(|dir| sync_parent(disk, dir))
 }
 
 fn lock(disk: &dyn Disk, root: &Path, create: bool) -> Result<Box<dyn DirLock>> {

@@ -145,8 +145,9 @@ fn records_of_one_batch_share_one_sync() {
     send(&producer, "warm").unwrap().wait().unwrap();
     let before = fixture.disk.count(Operation::Sync);
     let sent: Vec<_> = (0..100).map(|_| send(&producer, "a").unwrap()).collect();
-    sent.into_iter()
-        .for_each(|delivery| drop(delivery.wait().unwrap()));
+    for delivery in sent {
+        delivery.wait().unwrap();
+    }
     assert_eq!(fixture.disk.count(Operation::Sync) - before, 1);
 }
 
