@@ -43,19 +43,17 @@ pub(crate) struct DataDir {
 impl DataDir {
     /// The directory given with `--data-dir`, or else a temporary one.
     pub(crate) fn new(given: Option<&Path>) -> io::Result<Self> {
-        match given {
-            Some(path) => Ok(Self {
+        if let Some(path) = given {
+            return Ok(Self {
                 path: path.to_path_buf(),
                 temporary: None,
-            }),
-            None => {
-                let temporary = tempfile::Builder::new().prefix("streamlog-").tempdir()?;
-                Ok(Self {
-                    path: temporary.path().to_path_buf(),
-                    temporary: Some(temporary),
-                })
-            }
+            });
         }
+        let temporary = tempfile::Builder::new().prefix("streamlog-").tempdir()?;
+        Ok(Self {
+            path: temporary.path().to_path_buf(),
+            temporary: Some(temporary),
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -470,8 +470,11 @@ impl World {
         let Some(last) = sender.pending.pop() else {
             return Ok(());
         };
-        let placed = self.settled(last)?.into_iter().collect();
-        self.settle(placed)
+        let settled = self.settled(last)?;
+        if let Some(sender) = &mut self.producers[slot(index)] {
+            sender.failed |= settled.is_none();
+        }
+        self.settle(settled.into_iter().collect())
     }
 
     fn flush(&mut self, index: u64) -> Check {
