@@ -141,10 +141,12 @@ impl World {
                 .ok_or(format!("{id} is not assigned"))?;
             require!(!place.paused, "{id} is paused");
             let known = self.of(id);
-            let at = place
+            // The rest of a batch at hand may still come after its part of the log was deleted.
+            let at_hand = place
                 .position
-                .filter(|at| known.is_readable(*at))
-                .unwrap_or(known.start);
+                .filter(|at| *at < known.start && *at == record.offset());
+            let readable = place.position.filter(|at| known.is_readable(*at));
+            let at = at_hand.or(readable).unwrap_or(known.start);
             let kept = known.get(at);
             require!(
                 record.offset() == at && kept.is_some_and(|kept| kept.is(&record)),

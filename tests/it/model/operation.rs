@@ -1,6 +1,7 @@
 //! What a case does. Numbers mean whatever there is of that kind, modulo how many there are, so that
 //! operations stay valid when others are left out.
 
+use std::fmt;
 use std::time::Duration;
 
 use streamlog::{Compression, Record};
@@ -142,7 +143,7 @@ pub struct ProducerConfig {
 }
 
 /// A record as it was sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Sent {
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
@@ -342,6 +343,23 @@ impl Sent {
             Some(timestamp) => record.timestamp(timestamp),
             None => record,
         }
+    }
+}
+
+/// Bytes as a string, since a list of numbers is long and says less.
+impl fmt::Debug for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |bytes: &Option<Vec<u8>>| {
+            let bytes = bytes.as_ref();
+            bytes.map_or("null".to_owned(), |bytes| {
+                format!("\"{}\"", bytes.escape_ascii())
+            })
+        };
+        write!(f, "{} -> {}", text(&self.key), text(&self.value))?;
+        for (key, value) in &self.headers {
+            write!(f, ", {key:?}: {}", text(value))?;
+        }
+        write!(f, ", {:?}", self.time)
     }
 }
 

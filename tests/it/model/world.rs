@@ -435,7 +435,7 @@ impl World {
         let delivery = sender.producer.send(record);
         let outcome = match (delivery, self.topics.get(&name)) {
             (Err(Error::UnknownTopic { .. }), None) => Ok(()),
-            (Err(Error::InvalidTimestamp { .. }), Some(_)) if sent.time == Time::Invalid => Ok(()),
+            (Err(Error::InvalidTimestamp { .. }), _) if sent.time == Time::Invalid => Ok(()),
             (Err(Error::RecordTooLarge { size, limit, .. }), Some(_)) if size > limit => Ok(()),
             (Ok(delivery), Some(known)) if sent.time != Time::Invalid => {
                 sender.pending.push(Pending {
@@ -470,8 +470,11 @@ impl World {
         let Some(last) = sender.pending.pop() else {
             return Ok(());
         };
-        let placed = self.settled(last)?.into_iter().collect();
-        self.settle(placed)
+        let settled = self.settled(last)?;
+        if let Some(sender) = &mut self.producers[slot(index)] {
+            sender.failed |= settled.is_none();
+        }
+        self.settle(settled.into_iter().collect())
     }
 
     fn flush(&mut self, index: u64) -> Check {
