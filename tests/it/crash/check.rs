@@ -14,14 +14,14 @@ pub const DIR: &str = "data";
 const LATER: i64 = 2_000_000_000_000;
 
 /// What was found on a disk.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Found {
     /// By name.
     pub topics: BTreeMap<String, FoundTopic>,
     pub commits: BTreeMap<CommitKey, Option<Offset>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FoundTopic {
     pub id: String,
     pub config: TopicConfig,
