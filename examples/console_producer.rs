@@ -17,7 +17,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use streamlog::{Broker, Compression, Durability, Position, Producer, Record, Topic, TopicConfig};
+use streamlog::{
+    Broker, Compression, Durability, Partition, Position, Producer, Record, Topic, TopicConfig,
+};
 use support::{DataDir, Outcome, check, flag, name_and_value};
 
 /// Writes lines from stdin to a topic.
@@ -230,10 +232,7 @@ impl Format {
 /// How many records the topic has got.
 fn end(topic: &Topic) -> u64 {
     let partitions = topic.partitions();
-    partitions
-        .iter()
-        .map(|partition| partition.high_watermark())
-        .sum()
+    partitions.iter().map(Partition::high_watermark).sum()
 }
 
 fn print(topic: &Topic, out: &mut impl Write) -> Outcome {

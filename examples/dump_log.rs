@@ -187,7 +187,6 @@ impl<Out: Write> Dump<'_, Out> {
                         ("reason", json!(damage.reason)),
                     ])?;
                 }
-                _ => return Err("a newer kind of entry".into()),
             }
         }
         Ok(())
@@ -326,8 +325,8 @@ fn bytes(bytes: Option<&[u8]>) -> Value {
         None => Value::Null,
         Some((_, Ok(text))) => text.into(),
         Some((bytes, Err(_))) => {
-            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            json!({ "hex": digits })
+            let digits: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            json!({ "hex": digits.concat() })
         }
     }
 }

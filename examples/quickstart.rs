@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use streamlog::{Broker, Position, Record, Topic, TopicConfig, TopicPartition};
+use streamlog::{Broker, Partition, Position, Record, Topic, TopicConfig, TopicPartition};
 use support::{DataDir, Outcome, check, rate};
 
 const TOPIC: &str = "user-clicks";
@@ -118,7 +118,7 @@ fn consume(broker: &Broker) -> streamlog::Result<u64> {
         .auto_offset_reset(Position::Earliest)
         .build()?;
     consumer.subscribe([TOPIC])?;
-    let mut consumed = 0;
+    let mut count = 0;
     loop {
         let records = consumer.poll(Duration::from_millis(100))?;
         if records.is_empty() {
@@ -127,20 +127,17 @@ fn consume(broker: &Broker) -> streamlog::Result<u64> {
         for record in &records {
             // Zero-copy: slices of the mapped log.
             debug_assert!(record.key().is_some() && record.value().is_some());
-            consumed += 1;
+            count += 1;
         }
         consumer.commit()?;
     }
     consumer.close()?;
-    Ok(consumed)
+    Ok(count)
 }
 
 fn record_count(topic: &Topic) -> u64 {
     let partitions = topic.partitions();
-    partitions
-        .iter()
-        .map(|partition| partition.high_watermark())
-        .sum()
+    partitions.iter().map(Partition::high_watermark).sum()
 }
 
 fn committed(broker: &Broker, topic: &Topic) -> streamlog::Result<u64> {

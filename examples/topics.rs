@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Parser};
-use streamlog::{Broker, Record, Topic, TopicConfig};
+use streamlog::{Broker, Partition, Record, Topic, TopicConfig};
 use support::{DataDir, Outcome, check, name_and_value};
 
 /// Makes, lists, describes, alters and deletes topics.
@@ -217,7 +217,7 @@ fn demonstrate() -> Outcome {
     let kept: u64 = altered
         .partitions()
         .iter()
-        .map(|partition| partition.high_watermark())
+        .map(Partition::high_watermark)
         .sum();
     check(kept == 3, || format!("{kept} records instead of 3"))?;
     step(

@@ -1,6 +1,5 @@
 //! From the file into the topic, going on where the last run ended.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::io::{IsTerminal, Write, stderr};
@@ -115,13 +114,11 @@ pub(crate) fn place_of(record: &ConsumerRecord<'_>) -> Result<Place, Box<dyn Err
         let header = headers.find(|header| header.key() == name)?;
         str::from_utf8(header.value()?).ok()?.parse().ok()
     };
-    match (number(POSITION), number(LINE)) {
-        (Some(position), Some(line)) => Ok(Place { position, line }),
-        _ => {
-            let (partition, offset) = (record.topic_partition(), record.offset());
-            Err(format!("{partition}@{offset} is no line of ours: choose another --topic").into())
-        }
+    if let (Some(position), Some(line)) = (number(POSITION), number(LINE)) {
+        return Ok(Place { position, line });
     }
+    let (partition, offset) = (record.topic_partition(), record.offset());
+    Err(format!("{partition}@{offset} is no line of ours: choose another --topic").into())
 }
 
 /// Writes one partition.
@@ -142,19 +139,18 @@ struct PendingLine {
 impl Writer {
     /// Finds out how far the partition got, and that it is this file that it holds.
     fn resume(partition: Partition, topic: &Topic, input: &Input) -> Result<Self, Box<dyn Error>> {
-        let last = match last_record(&partition)? {
-            None => None,
-            Some((place, text)) => {
-                let same = input
-                    .lines_from(place)?
-                    .next()?
-                    .is_some_and(|line| line.text == text);
-                if !same || partition_of(topic, &text) != partition.id().partition() {
-                    return Err(changed(&partition, place).into());
-                }
-                Some(place)
+        let mut last = None;
+        if let Some(stored) = last_record(&partition)? {
+            let line = input
+                .lines_from(stored.place)?
+                .next()?
+                .map(|line| line.text.to_vec());
+            let expected = partition_of(topic, &stored.text) == partition.id().partition();
+            if line.as_ref() != Some(&stored.text) || !expected {
+                return Err(changed(&partition, stored.place).into());
             }
-        };
+            last = Some(stored.place);
+        }
         Ok(Self {
             partition,
             last,
@@ -206,7 +202,13 @@ impl PendingLine {
     }
 }
 
-fn last_record(partition: &Partition) -> Result<Option<(Place, Vec<u8>)>, Box<dyn Error>> {
+/// The line that a record holds.
+struct StoredLine {
+    place: Place,
+    text: Vec<u8>,
+}
+
+fn last_record(partition: &Partition) -> Result<Option<StoredLine>, Box<dyn Error>> {
     let (start, end) = (partition.log_start_offset(), partition.high_watermark());
     if start == end {
         return Ok(None);
@@ -214,7 +216,8 @@ fn last_record(partition: &Partition) -> Result<Option<(Place, Vec<u8>)>, Box<dy
     let mut reader = partition.reader(Position::Offset(end - 1))?;
     let record = reader.next()?.ok_or("the last record cannot be read")?;
     let text = record.value().unwrap_or_default().to_vec();
-    Ok(Some((place_of(&record)?, text)))
+    let place = place_of(&record)?;
+    Ok(Some(StoredLine { place, text }))
 }
 
 fn changed(partition: &Partition, place: Place) -> String {
@@ -241,10 +244,8 @@ fn raise_limit(broker: &Broker, topic: &Topic, line: &Line<'_>, out: &mut impl W
         return Ok(()); // Any topic takes this: 1 MiB is the default.
     }
     let config = topic.config();
-    let settings: BTreeMap<_, _> = config.entries().into_iter().collect();
-    let limit: usize = settings
-        .get("max.message.bytes")
-        .map_or(Ok(0), |limit| limit.parse())?;
+    let limit = config.get("max.message.bytes");
+    let limit: usize = limit.map_or(Ok(0), |limit| limit.parse())?;
     if needed > limit {
         let number = line.place.line;
         writeln!(

@@ -22,7 +22,6 @@ const SEGMENT_OFFSETS: u64 = 1 << 31;
 
 /// What is next in a segment file.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub enum Entry {
     /// A batch whose header makes sense and whose bytes are all there.
     Batch(Batch),

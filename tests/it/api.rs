@@ -93,8 +93,7 @@ fn a_delivery_is_a_future() -> Result<()> {
     let broker = broker_with_clicks()?;
     let producer = broker.producer().build()?;
     let delivery = producer.send(Record::to("user-clicks").value("/home"))?;
-    let acknowledged = async move { delivery.await };
-    let mut acknowledged = std::pin::pin!(acknowledged);
+    let mut acknowledged = std::pin::pin!(delivery);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match acknowledged.as_mut().poll(&mut context) {
         std::task::Poll::Ready(metadata) => assert_eq!(metadata?.offset(), 0),

@@ -1,7 +1,9 @@
 //! The examples work: each runs without arguments, as a newcomer would run it, and what it prints
 //! says so. `pipeline` is killed again and again on its way.
 //!
-//! Method: `cargo test` builds the examples beside this test; they are run as processes of their own.
+//! Method: `cargo test` builds the examples beside this test (`cargo test --test it` does not: it runs
+//! those that are there); they are run as processes of their own.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::env;
 use std::fs;
@@ -375,9 +377,8 @@ fn wait_while_running(child: &mut Child, holds: impl Fn() -> bool) -> bool {
 #[test]
 fn a_killed_pipeline_neither_loses_nor_repeats_a_line() {
     const LINES: usize = 5_000;
-    let lines: String = (0..LINES)
-        .map(|number| format!("line {number} of host-{}\n", number % 97))
-        .collect();
+    let lines = (0..LINES).map(|number| format!("line {number} of host-{}\n", number % 97));
+    let lines = lines.collect::<Vec<_>>().concat();
     let pipeline = Pipeline::new(lines.as_bytes());
     let mut killed = 0;
     for round in 0..6_u64 {

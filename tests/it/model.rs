@@ -11,6 +11,7 @@
 //!   follow it, so that a failure names a seed to run alone with `STREAMLOG_CASES=1`.
 
 mod consumers;
+mod found;
 mod operation;
 mod readers;
 mod world;

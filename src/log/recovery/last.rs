@@ -107,9 +107,10 @@ impl Recovery<'_> {
         );
         let loaded = SegmentIndex::load(self.disk, &offsets, &times, len)?;
         let producers_known = self.producers_until >= slot.end_offset;
-        let Some(index) =
-            loaded.filter(|index| producers_known && (len == 0 || !index.times.is_empty()))
-        else {
+        let stored = loaded.filter(|_| producers_known);
+        // No time is what records without timestamps leave; or the file was emptied.
+        let no_times = len > 0 && stored.as_ref().is_some_and(|index| index.times.is_empty());
+        let Some(index) = stored.filter(|_| !no_times) else {
             // A missing index or snapshot: frames are enough to make them again.
             let floor = Floor {
                 position: len,
@@ -117,7 +118,8 @@ impl Recovery<'_> {
                 offset_at_position: Some(slot.end_offset),
             };
             let last = self.walk_last(base, file, len, floor)?;
-            if len > 0 {
+            let rightly_empty = no_times && last.index.largest_timestamp() < 0;
+            if len > 0 && !rightly_empty {
                 self.report.rebuilt.extend([offsets, times]);
             }
             return Ok(last);

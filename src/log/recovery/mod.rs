@@ -211,7 +211,7 @@ impl<'a> Recovery<'a> {
             producers: self.producers,
             // What an earlier process created may have never become durable.
             names_unsynced: self.names_unsynced || !request.clean,
-            changed: !request.clean || !self.report.rebuilt.is_empty(),
+            changed: !request.clean || self.names_unsynced || !self.report.rebuilt.is_empty(),
         };
         let log = Log {
             id: request.id.clone(),

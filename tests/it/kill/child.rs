@@ -36,14 +36,15 @@ pub const GROUP: &str = "readers";
 pub const STAMPED: &str = "stamped";
 
 /// Topics and their partitions.
-pub const TOPICS: [(&str, u32); 4] =
-    [("single", 2), ("gathered", 3), ("synced", 2), (STAMPED, 1)];
+pub const TOPICS: [(&str, u32); 4] = [("single", 2), ("gathered", 3), ("synced", 2), (STAMPED, 1)];
 
 /// What the process is for.
 #[derive(Debug, Clone, Copy)]
 pub enum Role {
     /// Opens, and writes until it is killed.
     Write,
+    /// The same, and a consumer commits.
+    WriteAndCommit,
     /// Opens, says what was found, and waits to be killed.
     Open,
 }
@@ -52,6 +53,7 @@ impl Role {
     pub fn name(self) -> &'static str {
         match self {
             Self::Write => "write",
+            Self::WriteAndCommit => "write and commit",
             Self::Open => "open",
         }
     }
@@ -66,10 +68,10 @@ fn process() {
     // The test harness has begun a line.
     say(&"");
     let broker = Broker::open(std::env::var(DIRECTORY).unwrap()).unwrap();
-    if role == Role::Write.name() {
-        write(&broker);
-    } else {
+    if role == Role::Open.name() {
         report(&broker);
+    } else {
+        write(&broker, role == Role::WriteAndCommit.name());
     }
     // Until it is killed.
     let _ = std::io::stdin().read(&mut [0]);
@@ -93,7 +95,7 @@ fn say(line: &dyn Display) {
     output.flush().unwrap();
 }
 
-fn write(broker: &Broker) {
+fn write(broker: &Broker, commits: bool) {
     let first: u64 = std::env::var(WRITER).unwrap().parse().unwrap();
     let seed: u64 = std::env::var(SEED).unwrap().parse().unwrap();
     make_topics(broker);
@@ -105,7 +107,9 @@ fn write(broker: &Broker) {
         scope.spawn(move || writer(3).send_with_linger());
         scope.spawn(move || writer(4).send_synced());
         scope.spawn(move || writer(5).send_synced());
-        scope.spawn(move || read_and_commit(broker));
+        if commits {
+            scope.spawn(move || read_and_commit(broker));
+        }
     });
 }
 
@@ -195,7 +199,12 @@ impl<'a> Writer<'a> {
             .iter()
             .map(|content| content.record(topic, partition))
             .collect();
-        let handle = self.broker.topic(topic).unwrap().partition(partition).unwrap();
+        let handle = self
+            .broker
+            .topic(topic)
+            .unwrap()
+            .partition(partition)
+            .unwrap();
         let offset = handle.append(&records).unwrap();
         self.say(topic, partition, offset, number, count);
     }

@@ -78,7 +78,9 @@ pub fn recognise(record: &ConsumerRecord<'_>, check_timestamp: bool) -> Option<N
         .first()
         .and_then(|header| Some(String::from_utf8_lossy(header.value()?).into_owned()));
     let found = Content {
-        key: record.key().map(|key| String::from_utf8_lossy(key).into_owned()),
+        key: record
+            .key()
+            .map(|key| String::from_utf8_lossy(key).into_owned()),
         value: value.to_vec(),
         header,
         timestamp: if check_timestamp {

@@ -116,7 +116,10 @@ fn read_all(
             None => (0, None),
             Some(former) => (former.number + 1, former.left.checked_sub(1)),
         };
-        assert_eq!(name.number, number, "{place}: order of {expected:?}, {name:?}");
+        assert_eq!(
+            name.number, number,
+            "{place}: order of {expected:?}, {name:?}"
+        );
         assert!(
             left.is_none_or(|left| left == name.left),
             "{place}: a torn batch: {expected:?}, {name:?}"

@@ -1,6 +1,7 @@
 //! What a case does. Numbers mean whatever there is of that kind, modulo how many there are, so that
 //! operations stay valid when others are left out.
 
+use std::fmt;
 use std::time::Duration;
 
 use streamlog::{Compression, Record};
@@ -10,32 +11,92 @@ use crate::random::Random;
 /// See the module's description.
 #[derive(Debug, Clone)]
 pub enum Operation {
-    CreateTopic { topic: u64, config: Config },
-    DeleteTopic { topic: u64 },
-    AddPartitions { topic: u64, more: u32 },
-    Append { topic: u64, partition: u64, records: Vec<Sent> },
-    NewProducer { producer: u64, config: ProducerConfig },
-    Send { producer: u64, topic: u64, partition: Option<u64>, record: Sent },
+    CreateTopic {
+        topic: u64,
+        config: Config,
+    },
+    DeleteTopic {
+        topic: u64,
+    },
+    AddPartitions {
+        topic: u64,
+        more: u32,
+    },
+    Append {
+        topic: u64,
+        partition: u64,
+        records: Vec<Sent>,
+    },
+    NewProducer {
+        producer: u64,
+        config: ProducerConfig,
+    },
+    Send {
+        producer: u64,
+        topic: u64,
+        partition: Option<u64>,
+        record: Sent,
+    },
     /// Waits for the newest delivery.
-    WaitDelivery { producer: u64 },
-    FlushProducer { producer: u64 },
-    FlushPartition { topic: u64, partition: u64 },
-    DeleteRecords { topic: u64, partition: u64, per_mille: u64 },
+    WaitDelivery {
+        producer: u64,
+    },
+    FlushProducer {
+        producer: u64,
+    },
+    FlushPartition {
+        topic: u64,
+        partition: u64,
+    },
+    DeleteRecords {
+        topic: u64,
+        partition: u64,
+        per_mille: u64,
+    },
     /// Moves the clock, and does what falls due.
-    Advance { millis: u64 },
+    Advance {
+        millis: u64,
+    },
     Reopen(Ending),
-    NewReader { topic: u64, partition: u64, from: From },
-    SeekReader { reader: u64, from: From },
+    NewReader {
+        topic: u64,
+        partition: u64,
+        from: From,
+    },
+    SeekReader {
+        reader: u64,
+        from: From,
+    },
     /// Reads this many records.
-    ReadOn { reader: u64, count: u64 },
-    FindTimestamp { topic: u64, partition: u64, back: u64 },
-    NewConsumer { max_poll_records: usize },
+    ReadOn {
+        reader: u64,
+        count: u64,
+    },
+    FindTimestamp {
+        topic: u64,
+        partition: u64,
+        back: u64,
+    },
+    NewConsumer {
+        max_poll_records: usize,
+    },
     Poll,
-    SeekConsumer { partition: u64, from: From },
-    Pause { partition: u64 },
-    Resume { partition: u64 },
+    SeekConsumer {
+        partition: u64,
+        from: From,
+    },
+    Pause {
+        partition: u64,
+    },
+    Resume {
+        partition: u64,
+    },
     Commit,
-    CommitOffset { topic: u64, partition: u64, per_mille: u64 },
+    CommitOffset {
+        topic: u64,
+        partition: u64,
+        per_mille: u64,
+    },
     CloseConsumer,
     ReadEverything,
 }
@@ -82,7 +143,7 @@ pub struct ProducerConfig {
 }
 
 /// A record as it was sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Sent {
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
@@ -141,9 +202,16 @@ impl Operation {
             4..20 => {
                 let count = if random.one_in(3) { 20 } else { 3 };
                 let records = (0..random.between(1, count)).map(|_| Sent::random(random));
-                Self::Append { topic, partition, records: records.collect() }
+                Self::Append {
+                    topic,
+                    partition,
+                    records: records.collect(),
+                }
             }
-            20..23 => Self::NewProducer { producer, config: ProducerConfig::random(random) },
+            20..23 => Self::NewProducer {
+                producer,
+                config: ProducerConfig::random(random),
+            },
             23..40 => Self::Send {
                 producer,
                 topic,
@@ -153,25 +221,55 @@ impl Operation {
             40..43 => Self::WaitDelivery { producer },
             43..45 => Self::FlushProducer { producer },
             45..47 => Self::FlushPartition { topic, partition },
-            47..49 => {
-                Self::DeleteRecords { topic, partition, per_mille: random.between(0, 1_100) }
-            }
-            49..53 => Self::Advance { millis: *random.pick(&[1, 4, 30, 600, 2_000]) },
-            53..56 => {
-                Self::Reopen(*random.pick(&[Ending::Close, Ending::Drop, Ending::Kill, Ending::Kill]))
-            }
-            56..59 => Self::NewReader { topic, partition, from: From::random(random) },
-            59..61 => Self::SeekReader { reader: random.below(3), from: From::random(random) },
-            61..66 => Self::ReadOn { reader: random.below(3), count: random.between(1, 30) },
-            66..69 => Self::FindTimestamp { topic, partition, back: random.below(6_000) },
+            47..49 => Self::DeleteRecords {
+                topic,
+                partition,
+                per_mille: random.between(0, 1_100),
+            },
+            49..53 => Self::Advance {
+                millis: *random.pick(&[1, 4, 30, 600, 2_000]),
+            },
+            53..56 => Self::Reopen(*random.pick(&[
+                Ending::Close,
+                Ending::Drop,
+                Ending::Kill,
+                Ending::Kill,
+            ])),
+            56..59 => Self::NewReader {
+                topic,
+                partition,
+                from: From::random(random),
+            },
+            59..61 => Self::SeekReader {
+                reader: random.below(3),
+                from: From::random(random),
+            },
+            61..66 => Self::ReadOn {
+                reader: random.below(3),
+                count: random.between(1, 30),
+            },
+            66..69 => Self::FindTimestamp {
+                topic,
+                partition,
+                back: random.below(6_000),
+            },
             69 => Self::ReadEverything,
-            70..74 => Self::NewConsumer { max_poll_records: *random.pick(&[1, 5, 1_000_000]) },
+            70..74 => Self::NewConsumer {
+                max_poll_records: *random.pick(&[1, 5, 1_000_000]),
+            },
             74..84 => Self::Poll,
-            84..87 => Self::SeekConsumer { partition, from: From::random(random) },
+            84..87 => Self::SeekConsumer {
+                partition,
+                from: From::random(random),
+            },
             87..89 => Self::Pause { partition },
             89..91 => Self::Resume { partition },
             91..96 => Self::Commit,
-            96..99 => Self::CommitOffset { topic, partition, per_mille: random.between(0, 1_100) },
+            96..99 => Self::CommitOffset {
+                topic,
+                partition,
+                per_mille: random.between(0, 1_100),
+            },
             _ => Self::CloseConsumer,
         }
     }
@@ -220,9 +318,7 @@ impl Sent {
             time: match random.below(40) {
                 0 => Time::None,
                 1 => Time::Invalid,
-                2..20 => Time::Relative(
-                    i64::try_from(random.below(8_000)).unwrap() - 5_000,
-                ),
+                2..20 => Time::Relative(i64::try_from(random.below(8_000)).unwrap() - 5_000),
                 _ => Time::Default,
             },
         }
@@ -247,6 +343,23 @@ impl Sent {
             Some(timestamp) => record.timestamp(timestamp),
             None => record,
         }
+    }
+}
+
+/// Bytes as a string, since a list of numbers is long and says less.
+impl fmt::Debug for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |bytes: &Option<Vec<u8>>| {
+            let bytes = bytes.as_ref();
+            bytes.map_or("null".to_owned(), |bytes| {
+                format!("\"{}\"", bytes.escape_ascii())
+            })
+        };
+        write!(f, "{} -> {}", text(&self.key), text(&self.value))?;
+        for (key, value) in &self.headers {
+            write!(f, ", {key:?}: {}", text(value))?;
+        }
+        write!(f, ", {:?}", self.time)
     }
 }
 

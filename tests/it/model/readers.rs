@@ -24,9 +24,18 @@ impl World {
         };
         let (position, offset) = self.of(&id).position(from, self.now());
         let reader = said(self.handle(&id).reader(position))?;
-        require!(reader.position() == offset, "{from:?} is {}, not {offset}", reader.position());
+        require!(
+            reader.position() == offset,
+            "{from:?} is {}, not {offset}",
+            reader.position()
+        );
         let generation = self.generation(&id).expect("it is there");
-        let reader = ReaderUnderTest { reader, id, generation, position: offset };
+        let reader = ReaderUnderTest {
+            reader,
+            id,
+            generation,
+            position: offset,
+        };
         if self.readers.len() == MOST_READERS {
             self.readers.remove(0);
         }
@@ -93,7 +102,10 @@ impl World {
             let expected = self.of(id).get(at);
             match (next, expected) {
                 (None, None) => {
-                    require!(self.of(id).is_readable(at), "nothing at {id}@{at}, beyond the end");
+                    require!(
+                        self.of(id).is_readable(at),
+                        "nothing at {id}@{at}, beyond the end"
+                    );
                     let waited = reader.reader.wait(Duration::ZERO);
                     require!(matches!(waited, Ok(false)), "wait at the end: {waited:?}");
                     return Ok(());
@@ -131,7 +143,11 @@ impl World {
                     id: id.clone(),
                 };
                 self.read(&mut reader, known.end() + 1)?;
-                require!(reader.position == known.end(), "{id} ends at {}", reader.position);
+                require!(
+                    reader.position == known.end(),
+                    "{id} ends at {}",
+                    reader.position
+                );
             }
         }
         Ok(())
@@ -144,7 +160,10 @@ impl World {
         let timestamp = self.now() + 3_000 - i64::try_from(back).unwrap();
         let found = said(self.handle(&id).offset_for_timestamp(timestamp))?;
         let expected = self.of(&id).at_or_after(timestamp);
-        require!(found == expected, "{id} at {timestamp}: {found:?}, should be {expected:?}");
+        require!(
+            found == expected,
+            "{id} at {timestamp}: {found:?}, should be {expected:?}"
+        );
         Ok(())
     }
 }

@@ -78,8 +78,10 @@ impl ModelPartition {
 
     /// The first offset at or after the start whose record is as late as this.
     pub fn at_or_after(&self, timestamp: i64) -> Option<Offset> {
-        (self.start..self.end())
-            .find(|offset| self.get(*offset).is_some_and(|kept| kept.timestamp >= timestamp))
+        (self.start..self.end()).find(|offset| {
+            self.get(*offset)
+                .is_some_and(|kept| kept.timestamp >= timestamp)
+        })
     }
 
     pub fn offset(&self, per_mille: u64) -> Offset {
@@ -160,7 +162,9 @@ impl World {
     }
 
     pub fn broker(&self) -> &Broker {
-        self.broker.as_ref().expect("it is only gone while it is opened again")
+        self.broker
+            .as_ref()
+            .expect("it is only gone while it is opened again")
     }
 
     /// Does one thing to the broker and to the model, and compares.
@@ -169,11 +173,20 @@ impl World {
             Operation::CreateTopic { topic, config } => self.create_topic(*topic, *config)?,
             Operation::DeleteTopic { topic } => self.delete_topic(*topic)?,
             Operation::AddPartitions { topic, more } => self.add_partitions(*topic, *more)?,
-            Operation::Append { topic, partition, records } => {
+            Operation::Append {
+                topic,
+                partition,
+                records,
+            } => {
                 self.append(*topic, *partition, records)?;
             }
             Operation::NewProducer { producer, config } => self.new_producer(*producer, *config)?,
-            Operation::Send { producer, topic, partition, record } => {
+            Operation::Send {
+                producer,
+                topic,
+                partition,
+                record,
+            } => {
                 self.send(*producer, *topic, *partition, record)?;
             }
             Operation::WaitDelivery { producer } => self.wait_delivery(*producer)?,
@@ -189,7 +202,11 @@ impl World {
                     );
                 }
             }
-            Operation::DeleteRecords { topic, partition, per_mille } => {
+            Operation::DeleteRecords {
+                topic,
+                partition,
+                per_mille,
+            } => {
                 self.delete_records(*topic, *partition, *per_mille)?;
             }
             Operation::Advance { millis } => {
@@ -197,12 +214,20 @@ impl World {
                 said(self.broker().run_housekeeping())?;
             }
             Operation::Reopen(ending) => self.reopen(*ending)?,
-            Operation::NewReader { topic, partition, from } => {
+            Operation::NewReader {
+                topic,
+                partition,
+                from,
+            } => {
                 self.new_reader(*topic, *partition, *from)?;
             }
             Operation::SeekReader { reader, from } => self.seek_reader(*reader, *from)?,
             Operation::ReadOn { reader, count } => self.read_on(*reader, *count)?,
-            Operation::FindTimestamp { topic, partition, back } => {
+            Operation::FindTimestamp {
+                topic,
+                partition,
+                back,
+            } => {
                 self.find_timestamp(*topic, *partition, *back)?;
             }
             Operation::NewConsumer { max_poll_records } => self.new_consumer(*max_poll_records)?,
@@ -211,7 +236,11 @@ impl World {
             Operation::Pause { partition } => self.pause(*partition, true)?,
             Operation::Resume { partition } => self.pause(*partition, false)?,
             Operation::Commit => self.commit()?,
-            Operation::CommitOffset { topic, partition, per_mille } => {
+            Operation::CommitOffset {
+                topic,
+                partition,
+                per_mille,
+            } => {
                 self.commit_offset(*topic, *partition, *per_mille)?;
             }
             Operation::CloseConsumer => self.close_consumer()?,
@@ -264,7 +293,8 @@ impl World {
             return Ok(());
         }
         said(deleted)?;
-        self.committed.retain(|partition, _| partition.topic() != name);
+        self.committed
+            .retain(|partition, _| partition.topic() != name);
         self.follow_topics()
     }
 
@@ -277,7 +307,9 @@ impl World {
         if count > 5 {
             return Ok(());
         }
-        known.partitions.extend((0..more).map(|_| ModelPartition::default()));
+        known
+            .partitions
+            .extend((0..more).map(|_| ModelPartition::default()));
         said(self.broker().add_partitions(&name, count))?;
         self.follow_topics()
     }
@@ -349,9 +381,10 @@ impl World {
             Err(Error::RecordTooLarge { size, limit, .. }) if size > limit => return Ok(()),
             other => return Err(format!("append to {id}: {other:?}")),
         };
-        let placed = records.iter().zip(offset..).map(|(sent, offset)| {
-            (id.clone(), offset, self.keep(id.topic(), sent))
-        });
+        let placed = records
+            .iter()
+            .zip(offset..)
+            .map(|(sent, offset)| (id.clone(), offset, self.keep(id.topic(), sent)));
         let placed = placed.collect();
         self.settle(placed)
     }
@@ -402,7 +435,7 @@ impl World {
         let delivery = sender.producer.send(record);
         let outcome = match (delivery, self.topics.get(&name)) {
             (Err(Error::UnknownTopic { .. }), None) => Ok(()),
-            (Err(Error::InvalidTimestamp { .. }), Some(_)) if sent.time == Time::Invalid => Ok(()),
+            (Err(Error::InvalidTimestamp { .. }), _) if sent.time == Time::Invalid => Ok(()),
             (Err(Error::RecordTooLarge { size, limit, .. }), Some(_)) if size > limit => Ok(()),
             (Ok(delivery), Some(known)) if sent.time != Time::Invalid => {
                 sender.pending.push(Pending {
@@ -416,10 +449,18 @@ impl World {
             }
             (other, known) => Err(format!("send to {name} ({known:?}): {other:?}")),
         };
-        let wait = sender.synced || self.topics.get(&name).is_some_and(|known| known.config.synced);
+        let wait = sender.synced
+            || self
+                .topics
+                .get(&name)
+                .is_some_and(|known| known.config.synced);
         self.producers[slot(index)] = Some(sender);
         outcome?;
-        if wait { self.wait_delivery(index) } else { Ok(()) }
+        if wait {
+            self.wait_delivery(index)
+        } else {
+            Ok(())
+        }
     }
 
     fn wait_delivery(&mut self, index: u64) -> Check {
@@ -429,8 +470,11 @@ impl World {
         let Some(last) = sender.pending.pop() else {
             return Ok(());
         };
-        let placed = self.settled(last)?.into_iter().collect();
-        self.settle(placed)
+        let settled = self.settled(last)?;
+        if let Some(sender) = &mut self.producers[slot(index)] {
+            sender.failed |= settled.is_none();
+        }
+        self.settle(settled.into_iter().collect())
     }
 
     fn flush(&mut self, index: u64) -> Check {
@@ -439,15 +483,22 @@ impl World {
         };
         let flushed = sender.producer.flush();
         require!(
-            flushed.is_ok() || sender.failed || sender.pending.iter().any(|pending| {
-                self.topics.get(&pending.topic).map(|topic| topic.generation)
-                    != Some(pending.generation)
-            }),
+            flushed.is_ok()
+                || sender.failed
+                || sender.pending.iter().any(|pending| {
+                    self.topics
+                        .get(&pending.topic)
+                        .map(|topic| topic.generation)
+                        != Some(pending.generation)
+                }),
             "flush: {flushed:?}"
         );
         sender.failed = false;
         require!(
-            sender.pending.iter().all(|pending| pending.delivery.is_done()),
+            sender
+                .pending
+                .iter()
+                .all(|pending| pending.delivery.is_done()),
             "a flush leaves a delivery open"
         );
         Ok(())
@@ -464,13 +515,20 @@ impl World {
             other => return Err(format!("a delivery of {}: {other:?}", pending.topic)),
         };
         let append_time = current.is_some_and(|topic| topic.config.append_time);
-        let timestamp = if append_time { self.now() } else { pending.timestamp };
+        let timestamp = if append_time {
+            self.now()
+        } else {
+            pending.timestamp
+        };
         require!(
             metadata.timestamp() == timestamp,
             "{metadata:?} has another timestamp than {timestamp}"
         );
         let id = TopicPartition::new(pending.topic, metadata.partition());
-        let kept = Kept { sent: pending.sent, timestamp };
+        let kept = Kept {
+            sent: pending.sent,
+            timestamp,
+        };
         Ok(Some((id, metadata.offset(), kept)))
     }
 
@@ -481,14 +539,19 @@ impl World {
                 continue;
             };
             let mut highest = BTreeMap::new();
-            let (done, open): (Vec<_>, Vec<_>) =
-                sender.pending.into_iter().partition(|pending| pending.delivery.is_done());
+            let (done, open): (Vec<_>, Vec<_>) = sender
+                .pending
+                .into_iter()
+                .partition(|pending| pending.delivery.is_done());
             for pending in done {
                 match self.settled(pending)? {
                     None => sender.failed = true,
                     Some((id, offset, kept)) => {
                         let former = highest.insert(id.clone(), offset);
-                        require!(former < Some(offset), "{id}: {offset} was sent after {former:?}");
+                        require!(
+                            former < Some(offset),
+                            "{id}: {offset} was sent after {former:?}"
+                        );
                         placed.push((id, offset, kept));
                     }
                 }
@@ -499,7 +562,10 @@ impl World {
         placed.sort_by(|left, right| (&left.0, left.1).cmp(&(&right.0, right.1)));
         for (id, offset, kept) in placed {
             let partition = usize::try_from(id.partition()).unwrap();
-            let known = self.topics.get_mut(id.topic()).expect("it was there to be appended to");
+            let known = self
+                .topics
+                .get_mut(id.topic())
+                .expect("it was there to be appended to");
             let partition = &mut known.partitions[partition];
             require!(
                 offset == partition.end(),
@@ -611,8 +677,15 @@ impl World {
                 && (report.clean_shutdown || ending == Ending::Kill),
             "after {ending:?}: {report:?}"
         );
-        let names: Vec<_> = broker.topics().iter().map(|topic| topic.name().to_owned()).collect();
-        require!(names.iter().eq(self.topics.keys()), "the topics are {names:?}");
+        let names: Vec<_> = broker
+            .topics()
+            .iter()
+            .map(|topic| topic.name().to_owned())
+            .collect();
+        require!(
+            names.iter().eq(self.topics.keys()),
+            "the topics are {names:?}"
+        );
         self.broker = Some(broker);
         self.compare_ends()
     }

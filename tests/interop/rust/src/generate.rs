@@ -28,7 +28,6 @@ struct Sent {
     line: Line,
     delivery: Delivery,
     codec: &'static str,
-    aborted: bool,
 }
 
 pub fn generate(dir: &str, records: &str, offsets: &str) -> Result {
@@ -39,9 +38,6 @@ pub fn generate(dir: &str, records: &str, offsets: &str) -> Result {
     all_codecs(&broker, &mut shapes, &mut out)?;
     atomic_batches(&broker, &mut shapes, &mut out)?;
     append_time(&broker, &mut shapes, &mut out)?;
-    #[cfg(feature = "transactions")]
-    transactions(&broker, &mut shapes, &mut out)?;
-    compacted(&broker, &mut shapes, &mut out)?;
     out.flush()?;
     commit_offsets(&broker, &mut BufWriter::new(File::create(offsets)?))?;
     broker.close()?;
@@ -66,7 +62,6 @@ pub fn append(dir: &str, topics: &[&str]) -> Result {
                 line: line.clone(),
                 delivery,
                 codec: "zstd",
-                aborted: false,
             });
         }
     }
@@ -93,7 +88,6 @@ fn first_producer(broker: &Broker, out: &mut impl std::io::Write) -> Result {
         line,
         delivery,
         codec: "none",
-        aborted: false,
     };
     write_sent(vec![sent], out)
 }
@@ -125,7 +119,6 @@ fn all_codecs(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::Writ
             line,
             delivery,
             codec,
-            aborted: false,
         });
     }
     for (_, producer) in &producers {
@@ -149,12 +142,7 @@ fn atomic_batches(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::
             .collect();
         let first = partition.append(&batch)?;
         for (offset, line) in (first..).zip(&lines) {
-            write_line(
-                line.json("generated-batches", 0, offset),
-                "none",
-                false,
-                out,
-            )?;
+            write_line(line.json("generated-batches", 0, offset), "none", out)?;
         }
     }
     Ok(())
@@ -178,111 +166,12 @@ fn append_time(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::Wri
             line,
             delivery,
             codec: "lz4",
-            aborted: false,
         });
         if i % 100 == 99 {
             producer.flush()?;
         }
     }
     producer.flush()?;
-    write_sent(sent, out)
-}
-
-/// Committed and aborted transactions of two producers that overlap, with plain records between.
-#[cfg(feature = "transactions")]
-fn transactions(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::Write) -> Result {
-    let config = TopicConfig::default().partitions(2).retention_ms(None);
-    broker.create_topic("generated-transactions", config)?;
-    let first = broker
-        .producer()
-        .transactional_id("streamlog-first")
-        .compression(Compression::Zstd)
-        .build()?;
-    let second = broker
-        .producer()
-        .transactional_id("streamlog-second")
-        .build()?;
-    let plain = broker.producer().build()?;
-    let mut sent = Vec::new();
-    for round in 0..12 {
-        let (first_aborts, second_aborts) = (round % 3 == 0, round % 4 == 1);
-        let one = first.begin_transaction()?;
-        let two = second.begin_transaction()?;
-        for i in 0..20 {
-            let line = shapes.next(i);
-            let delivery = one.send(record("generated-transactions", &line))?;
-            sent.push(Sent {
-                line,
-                delivery,
-                codec: "zstd",
-                aborted: first_aborts,
-            });
-            let line = shapes.next(i);
-            let delivery = two.send(record("generated-transactions", &line))?;
-            sent.push(Sent {
-                line,
-                delivery,
-                codec: "none",
-                aborted: second_aborts,
-            });
-            let line = shapes.next(i);
-            let delivery = plain.send(record("generated-transactions", &line))?;
-            sent.push(Sent {
-                line,
-                delivery,
-                codec: "none",
-                aborted: false,
-            });
-        }
-        if first_aborts {
-            one.abort()?
-        } else {
-            one.commit()?
-        }
-        if second_aborts {
-            two.abort()?
-        } else {
-            two.commit()?
-        }
-    }
-    plain.flush()?;
-    write_sent(sent, out)
-}
-
-/// Few keys, several segments; every ninth record deletes its key.
-fn compacted(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::Write) -> Result {
-    let config = TopicConfig::default()
-        .partitions(1)
-        .segment_bytes(1 << 20)
-        .cleanup_policy(CleanupPolicy::Compact)
-        .set("min.cleanable.dirty.ratio", "0.01")?;
-    broker.create_topic("generated-compacted", config)?;
-    let producer = broker
-        .producer()
-        .compression(Compression::Zstd)
-        .linger(Duration::from_millis(20))
-        .build()?;
-    let mut sent = Vec::new();
-    for i in 0..10_000 {
-        let key = format!("key-{}", shapes.below(if i < 5_000 { 500 } else { 300 })).into_bytes();
-        let value = (i % 9 != 0).then(|| shapes.bytes(300));
-        let timestamp = FIRST_TIMESTAMP + i as Timestamp;
-        let line = Line {
-            key: Some(key),
-            value,
-            headers: shapes.headers(i),
-            timestamp,
-        };
-        let delivery = producer.send(record("generated-compacted", &line))?;
-        sent.push(Sent {
-            line,
-            delivery,
-            codec: "zstd",
-            aborted: false,
-        });
-    }
-    producer.flush()?;
-    broker.run_housekeeping()?;
     write_sent(sent, out)
 }
 
@@ -359,7 +248,6 @@ fn write_sent(sent: Vec<Sent>, out: &mut impl std::io::Write) -> Result {
         mut line,
         delivery,
         codec,
-        aborted,
     } in sent
     {
         let metadata = delivery.wait()?;
@@ -368,21 +256,15 @@ fn write_sent(sent: Vec<Sent>, out: &mut impl std::io::Write) -> Result {
         write_line(
             line.json(metadata.topic(), metadata.partition(), metadata.offset()),
             codec,
-            aborted,
             out,
         )?;
     }
     Ok(())
 }
 
-fn write_line(
-    mut json: Value,
-    codec: &str,
-    aborted: bool,
-    out: &mut impl std::io::Write,
-) -> Result {
+fn write_line(mut json: Value, codec: &str, out: &mut impl std::io::Write) -> Result {
     json["codec"] = json!(codec);
-    json["aborted"] = json!(aborted);
+    json["aborted"] = json!(false);
     writeln!(out, "{json}")?;
     Ok(())
 }

@@ -3,8 +3,6 @@
 use std::io::{BufWriter, Write as _};
 use std::time::Duration;
 
-#[cfg(feature = "transactions")]
-use streamlog::IsolationLevel;
 use streamlog::{Broker, Position, TopicPartition};
 
 use crate::Result;
@@ -48,13 +46,12 @@ pub fn read(dir: &str, topics: &[&str]) -> Result {
 
 pub fn consume(dir: &str, topics: &[&str]) -> Result {
     let broker = Broker::open(dir)?;
-    let consumer = broker
+    let mut consumer = broker
         .consumer()
         .group("interop-reader")
-        .auto_offset_reset(Position::Earliest);
-    #[cfg(feature = "transactions")]
-    let consumer = consumer.isolation_level(IsolationLevel::ReadCommitted);
-    let mut consumer = consumer.auto_commit(None).build()?;
+        .auto_offset_reset(Position::Earliest)
+        .auto_commit(None)
+        .build()?;
     consumer.subscribe(topics.iter().copied())?;
     let mut ends = Vec::new();
     for name in topics {
