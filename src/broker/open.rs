@@ -70,6 +70,7 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
         root,
         ends: Arc::new(DurableEnds::open(&**disk, root)?),
         housekeeping: Arc::default(),
+        is_known: true,
         clean: clean || is_new,
         recovery_points: checkpoints::load_recovery_points(&**disk, root)?,
         log_starts: checkpoints::load_log_starts(&**disk, root)?,
@@ -118,12 +119,13 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
 /// Makes the data directory and its missing parents, durably: a power loss that took the directory
 /// would take everything that is synced in it.
 fn create_root(disk: &dyn Disk, root: &Path) -> Result<()> {
-    let is_missing =
-        |dir: &&Path| matches!(disk.sync_dir(dir), Err(error) if error.kind() == io::ErrorKind::NotFound);
+    let is_missing = |dir: &&Path| matches!(disk.sync_dir(dir), Err(error) if error.kind() == io::ErrorKind::NotFound);
     let missing: Vec<&Path> = root.ancestors().take_while(is_missing).collect();
     disk.create_dir_all(root)
         .map_err(|error| Error::io("create directory", root, error))?;
-    missing.into_iter().try_for_each(|dir| sync_parent(disk, dir))
+    missing
+        .into_iter()
+        .try_for_each(|dir| sync_parent(disk, dir))
 }
 
 fn lock(disk: &dyn Disk, root: &Path, create: bool) -> Result<Box<dyn DirLock>> {
@@ -257,6 +259,8 @@ pub(super) struct Opening<'a> {
     pub(super) root: &'a Path,
     pub(super) ends: Arc<DurableEnds>,
     pub(super) housekeeping: Arc<Housekeeping>,
+    /// Partitions were there before; otherwise they are made.
+    pub(super) is_known: bool,
     pub(super) clean: bool,
     pub(super) recovery_points: Checkpoint,
     pub(super) log_starts: Checkpoint,
@@ -346,6 +350,7 @@ impl Opening<'_> {
             topic_id: stored.id,
             config: &config,
             ends: &self.ends,
+            is_known: self.is_known,
             clean: self.clean,
             gaps: stored.adopted,
             start: promised.max(self.log_starts.get(&stored.name, partition)),

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use append_file::{AppendFile, MappedBytes};
-use map::Map;
+pub(crate) use map::Map;
 
 use crate::error::{Error, Result};
 
@@ -167,7 +167,9 @@ fn write_new_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Makes the name of `path` durable.
 pub(crate) fn sync_parent(disk: &dyn Disk, path: &Path) -> Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
     let dir = parent.unwrap_or(Path::new("."));
     disk.sync_dir(dir)
         .map_err(|error| Error::io("sync directory", dir, error))

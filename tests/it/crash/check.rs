@@ -4,9 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use streamlog::sim::{CrashKind, SimDisk};
-use streamlog::{Broker, Durability, ManualClock, Offset, Partition, Position, Record, TopicConfig, TopicPartition};
+use streamlog::{
+    Broker, Durability, ManualClock, Offset, Partition, Position, Record, TopicConfig,
+    TopicPartition,
+};
 
-use super::ledger::{Batch, CommitKey, Expected, Ledger, NEVER, PartitionLedger, Set, TopicLedger, possible};
+use super::ledger::{
+    Batch, CommitKey, Expected, Ledger, NEVER, PartitionLedger, Set, TopicLedger, possible,
+};
 
 /// The data directory of every workload.
 pub const DIR: &str = "data";
@@ -54,7 +59,11 @@ fn ensure(holds: bool, message: impl FnOnce() -> String) -> Outcome {
 /// Opens as a user would whose program starts again.
 pub fn open(disk: &SimDisk, durability: Durability) -> Outcome<Broker> {
     let clock = ManualClock::new(LATER);
-    let builder = Broker::builder(DIR).storage(disk.clone()).clock(clock).background(false).seed(1);
+    let builder = Broker::builder(DIR)
+        .storage(disk.clone())
+        .clock(clock)
+        .background(false)
+        .seed(1);
     expect("open", builder.durability(durability).open())
 }
 
@@ -64,17 +73,36 @@ pub fn look(broker: &Broker, ledger: &Ledger) -> Outcome<Found> {
     for topic in broker.topics() {
         let mut partitions = Vec::new();
         for partition in topic.partitions() {
-            partitions.push(look_at(&partition).map_err(|message| format!("{}: {message}", partition.id()))?);
+            partitions.push(
+                look_at(&partition).map_err(|message| format!("{}: {message}", partition.id()))?,
+            );
         }
         let config = (*topic.config()).clone();
-        found.topics.insert(topic.name().to_owned(), FoundTopic { id: topic.id(), config, partitions });
+        found.topics.insert(
+            topic.name().to_owned(),
+            FoundTopic {
+                id: topic.id(),
+                config,
+                partitions,
+            },
+        );
     }
     for key @ (group, id, partition) in ledger.commits.keys() {
-        let name = found.topics.iter().find(|(_, topic)| topic.id == *id).map(|(name, _)| name.clone());
+        let name = found
+            .topics
+            .iter()
+            .find(|(_, topic)| topic.id == *id)
+            .map(|(name, _)| name.clone());
         let Some(name) = name else { continue };
-        let consumer = expect("build a consumer", broker.consumer().group(group.as_str()).build())?;
+        let consumer = expect(
+            "build a consumer",
+            broker.consumer().group(group.as_str()).build(),
+        )?;
         let committed = consumer.committed(&TopicPartition::new(name, *partition));
-        found.commits.insert(key.clone(), expect("look up a committed offset", committed)?);
+        found.commits.insert(
+            key.clone(),
+            expect("look up a committed offset", committed)?,
+        );
     }
     Ok(found)
 }
@@ -85,7 +113,9 @@ fn look_at(partition: &Partition) -> Outcome<FoundPartition> {
     let mut records = Vec::new();
     while let Some(record) = expect("read", reader.next())? {
         let offset = start + records.len() as u64;
-        ensure(record.offset() == offset, || format!("offset {} where {offset} should be", record.offset()))?;
+        ensure(record.offset() == offset, || {
+            format!("offset {} where {offset} should be", record.offset())
+        })?;
         records.push(Expected {
             key: record.key().map(<[u8]>::to_vec),
             value: record.value().map(<[u8]>::to_vec),
@@ -98,7 +128,9 @@ fn look_at(partition: &Partition) -> Outcome<FoundPartition> {
     }
     let found = FoundPartition { start, records };
     let end = partition.high_watermark();
-    ensure(end == found.end(), || format!("high watermark {end}, but records end at {}", found.end()))?;
+    ensure(end == found.end(), || {
+        format!("high watermark {end}, but records end at {}", found.end())
+    })?;
     Ok(found)
 }
 
@@ -123,8 +155,13 @@ impl Promise<'_> {
     pub fn check(&self, found: &Found) -> Outcome {
         for topic in &self.ledger.topics {
             let must = topic.acked <= self.at && topic.deletion_began > self.at;
-            let is_there = found.topics.get(&topic.name).is_some_and(|found| topic.id.as_ref() == Some(&found.id));
-            ensure(!must || is_there, || format!("topic {} is lost", topic.name))?;
+            let is_there = found
+                .topics
+                .get(&topic.name)
+                .is_some_and(|found| topic.id.as_ref() == Some(&found.id));
+            ensure(!must || is_there, || {
+                format!("topic {} is lost", topic.name)
+            })?;
         }
         for (name, found_topic) in &found.topics {
             let id = &found_topic.id;
@@ -132,7 +169,8 @@ impl Promise<'_> {
                 topic.name == *name && topic.began <= self.at && topic.deletion_acked > self.at
             });
             let known = candidates.find(|topic| topic.id.as_ref() == Some(id));
-            let topic = known.ok_or_else(|| format!("topic {name} (id {id}) was never made, or is back"))?;
+            let topic = known
+                .ok_or_else(|| format!("topic {name} (id {id}) was never made, or is back"))?;
             self.check_topic(topic, found_topic)?;
         }
         for (key, committed) in &found.commits {
@@ -144,39 +182,75 @@ impl Promise<'_> {
     fn check_topic(&self, topic: &TopicLedger, found: &FoundTopic) -> Outcome {
         let configs = possible(&topic.configs, self.at, |set| set.acked);
         ensure(configs.contains(&Some(found.config.clone())), || {
-            format!("topic {} has config {:?}, none of {configs:?}", topic.name, found.config)
+            format!(
+                "topic {} has config {:?}, none of {configs:?}",
+                topic.name, found.config
+            )
         })?;
         let found = &found.partitions;
-        let least = topic.partitions.iter().filter(|partition| partition.acked <= self.at).count();
-        let most = topic.partitions.iter().filter(|partition| partition.began <= self.at).count();
+        let least = topic
+            .partitions
+            .iter()
+            .filter(|partition| partition.acked <= self.at)
+            .count();
+        let most = topic
+            .partitions
+            .iter()
+            .filter(|partition| partition.began <= self.at)
+            .count();
         ensure((least..=most).contains(&found.len()), || {
-            format!("topic {} has {} partitions, not {least}..={most}", topic.name, found.len())
+            format!(
+                "topic {} has {} partitions, not {least}..={most}",
+                topic.name,
+                found.len()
+            )
         })?;
         for (number, (partition, found)) in topic.partitions.iter().zip(found).enumerate() {
-            self.check_partition(partition, found).map_err(|message| format!("{}-{number}: {message}", topic.name))?;
+            self.check_partition(partition, found)
+                .map_err(|message| format!("{}-{number}: {message}", topic.name))?;
         }
         Ok(())
     }
 
     fn check_partition(&self, ledger: &PartitionLedger, found: &FoundPartition) -> Outcome {
-        let starts: Vec<_> =
-            possible(&ledger.starts, self.at, |set| set.acked).into_iter().map(Option::unwrap_or_default).collect();
-        ensure(starts.contains(&found.start), || format!("log start {} is none of {starts:?}", found.start))?;
-        let begun: Vec<&Batch> =
-            ledger.batches.iter().filter(|batch| batch.began <= self.at && batch.void > self.at).collect();
-        let required = begun.iter().filter(|batch| self.due(batch.acked, batch.synced) <= self.at).map(|batch| batch.end());
+        let starts: Vec<_> = possible(&ledger.starts, self.at, |set| set.acked)
+            .into_iter()
+            .map(Option::unwrap_or_default)
+            .collect();
+        ensure(starts.contains(&found.start), || {
+            format!("log start {} is none of {starts:?}", found.start)
+        })?;
+        let begun: Vec<&Batch> = ledger
+            .batches
+            .iter()
+            .filter(|batch| batch.began <= self.at && batch.void > self.at)
+            .collect();
+        let required = begun
+            .iter()
+            .filter(|batch| self.due(batch.acked, batch.synced) <= self.at)
+            .map(|batch| batch.end());
         let required = required.max().unwrap_or(0);
-        ensure(found.end() >= required, || format!("ends at {}, but {required} was promised", found.end()))?;
+        ensure(found.end() >= required, || {
+            format!("ends at {}, but {required} was promised", found.end())
+        })?;
         let written: Vec<&Expected> = begun.iter().flat_map(|batch| &batch.records).collect();
         let base = begun.first().map_or(0, |batch| batch.base);
         for (offset, record) in (found.start..).zip(&found.records) {
-            let expected = offset.checked_sub(base).and_then(|index| written.get(usize::try_from(index).ok()?));
-            ensure(expected == Some(&record), || format!("offset {offset} holds {record:?}, not {expected:?}"))?;
+            let expected = offset
+                .checked_sub(base)
+                .and_then(|index| written.get(usize::try_from(index).ok()?));
+            ensure(expected == Some(&record), || {
+                format!("offset {offset} holds {record:?}, not {expected:?}")
+            })?;
         }
         let boundary = found.records.is_empty()
             || ledger.boundaries.contains(&found.end())
-            || begun.iter().any(|batch| batch.whole && batch.end() == found.end());
-        ensure(boundary, || format!("ends at {}, inside of a batch", found.end()))
+            || begun
+                .iter()
+                .any(|batch| batch.whole && batch.end() == found.end());
+        ensure(boundary, || {
+            format!("ends at {}, inside of a batch", found.end())
+        })
     }
 
     fn check_commit(&self, key: &CommitKey, committed: Option<Offset>, found: &Found) -> Outcome {
@@ -184,9 +258,14 @@ impl Promise<'_> {
         let Some((name, topic)) = found.topics.iter().find(|(_, topic)| topic.id == *id) else {
             return Ok(());
         };
-        let end = topic.partitions.get(*partition as usize).map_or(0, FoundPartition::end);
+        let end = topic
+            .partitions
+            .get(*partition as usize)
+            .map_or(0, FoundPartition::end);
         let sets = &self.ledger.commits[key];
-        let mut allowed = possible(sets, self.at, |set: &Set<Offset>| self.due(set.acked, set.synced));
+        let mut allowed = possible(sets, self.at, |set: &Set<Offset>| {
+            self.due(set.acked, set.synced)
+        });
         if self.kind != CrashKind::ProcessCrash {
             // What the crash took of the log, nobody has read.
             for offset in allowed.iter_mut().flatten() {
@@ -194,7 +273,9 @@ impl Promise<'_> {
             }
         }
         ensure(allowed.contains(&committed), || {
-            format!("group {group} is at {committed:?} in {name}-{partition} (end {end}), not at one of {allowed:?}")
+            format!(
+                "group {group} is at {committed:?} in {name}-{partition} (end {end}), not at one of {allowed:?}"
+            )
         })
     }
 }
@@ -203,7 +284,9 @@ impl Promise<'_> {
 pub fn check_state(promise: Promise<'_>, disk: &SimDisk, durability: Durability) -> Outcome<Found> {
     let broker = open(disk, durability)?;
     let report = broker.recovery_report();
-    ensure(!report.has_damage(), || format!("a crash is taken for damage: {report:?}"))?;
+    ensure(!report.has_damage(), || {
+        format!("a crash is taken for damage: {report:?}")
+    })?;
     let found = look(&broker, promise.ledger)?;
     promise.check(&found)?;
     let after = append_everywhere(&broker, &found)?;
@@ -212,9 +295,13 @@ pub fn check_state(promise: Promise<'_>, disk: &SimDisk, durability: Durability)
 
     let broker = open(disk, durability)?;
     let report = broker.recovery_report();
-    ensure(report.clean_shutdown && report.is_clean(), || format!("not clean after a close: {report:?}"))?;
+    ensure(report.clean_shutdown && report.is_clean(), || {
+        format!("not clean after a close: {report:?}")
+    })?;
     let again = look(&broker, promise.ledger)?;
-    ensure(again == after, || format!("{again:?} after a reopen, {after:?} before"))?;
+    ensure(again == after, || {
+        format!("{again:?} after a reopen, {after:?} before")
+    })?;
     expect("close again", broker.close())?;
     match image.difference(&disk.image()) {
         None => Ok(found),
@@ -231,9 +318,14 @@ fn append_everywhere(broker: &Broker, found: &Found) -> Outcome<Found> {
         let topic = expect("find a topic", broker.topic(name))?;
         for (number, partition) in (0..).zip(partitions) {
             let handle = expect("find a partition", topic.partition(number))?;
-            let offset = expect("append after the crash", handle.append(&[Record::value_only("after").timestamp(LATER)]))?;
+            let offset = expect(
+                "append after the crash",
+                handle.append(&[Record::value_only("after").timestamp(LATER)]),
+            )?;
             let end = partition.end();
-            ensure(offset == end, || format!("{name}-{number}: appended at {offset}, not at {end}"))?;
+            ensure(offset == end, || {
+                format!("{name}-{number}: appended at {offset}, not at {end}")
+            })?;
             partition.records.push(Expected {
                 key: None,
                 value: Some(b"after".to_vec()),
@@ -249,17 +341,31 @@ fn append_everywhere(broker: &Broker, found: &Found) -> Outcome<Found> {
 pub fn ledger_from(found: &Found, before: &Ledger) -> Ledger {
     let mut ledger = Ledger::default();
     for old in before.topics.iter() {
-        let Some(FoundTopic { partitions, .. }) =
-            found.topics.get(&old.name).filter(|topic| old.id.as_ref() == Some(&topic.id))
+        let Some(FoundTopic { partitions, .. }) = found
+            .topics
+            .get(&old.name)
+            .filter(|topic| old.id.as_ref() == Some(&topic.id))
         else {
             continue;
         };
         let mut topic = old.clone();
-        (topic.began, topic.acked, topic.deletion_began, topic.deletion_acked) = (0, 0, NEVER, NEVER);
-        topic.configs = topic.configs.last().map(|config| Set::always(config.value.clone())).into_iter().collect();
+        (
+            topic.began,
+            topic.acked,
+            topic.deletion_began,
+            topic.deletion_acked,
+        ) = (0, 0, NEVER, NEVER);
+        topic.configs = topic
+            .configs
+            .last()
+            .map(|config| Set::always(config.value.clone()))
+            .into_iter()
+            .collect();
         topic.partitions.truncate(partitions.len());
         for (partition, found) in topic.partitions.iter_mut().zip(partitions) {
-            partition.batches.retain(|batch| batch.void == NEVER && batch.end() <= found.end());
+            partition
+                .batches
+                .retain(|batch| batch.void == NEVER && batch.end() <= found.end());
             for batch in &mut partition.batches {
                 (batch.began, batch.acked, batch.synced) = (0, 0, 0);
             }

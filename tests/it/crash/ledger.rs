@@ -54,7 +54,12 @@ pub struct Set<T> {
 impl<T> Set<T> {
     /// A value that was there, safe, before anything began.
     pub fn always(value: T) -> Self {
-        Self { began: 0, acked: 0, synced: 0, value }
+        Self {
+            began: 0,
+            acked: 0,
+            synced: 0,
+            value,
+        }
     }
 }
 
@@ -71,12 +76,23 @@ pub struct PartitionLedger {
 
 impl PartitionLedger {
     pub fn new(began: usize) -> Self {
-        Self { began, acked: NEVER, batches: Vec::new(), starts: Vec::new(), boundaries: BTreeSet::new() }
+        Self {
+            began,
+            acked: NEVER,
+            batches: Vec::new(),
+            starts: Vec::new(),
+            boundaries: BTreeSet::new(),
+        }
     }
 
     /// The offset that the next record gets.
     pub fn end(&self) -> Offset {
-        let end = self.batches.iter().filter(|batch| batch.void == NEVER).map(Batch::end).max();
+        let end = self
+            .batches
+            .iter()
+            .filter(|batch| batch.void == NEVER)
+            .map(Batch::end)
+            .max();
         let start = self.starts.iter().map(|start| start.value).max();
         end.max(start).unwrap_or(0)
     }
@@ -107,7 +123,10 @@ pub struct Ledger {
 impl Ledger {
     /// The topic of this name that was not deleted.
     pub fn topic(&mut self, name: &str) -> &mut TopicLedger {
-        let found = self.topics.iter_mut().find(|topic| topic.name == name && topic.deletion_began == NEVER);
+        let found = self
+            .topics
+            .iter_mut()
+            .find(|topic| topic.name == name && topic.deletion_began == NEVER);
         found.unwrap_or_else(|| panic!("the workload uses topic {name} without creating it"))
     }
 
@@ -118,10 +137,19 @@ impl Ledger {
 
 /// The values that may be found after a crash at `at`: the last one that must be there, or any that
 /// came after it. `None` first if none must be there.
-pub fn possible<T: Clone>(sets: &[Set<T>], at: usize, must: impl Fn(&Set<T>) -> usize) -> Vec<Option<T>> {
+pub fn possible<T: Clone>(
+    sets: &[Set<T>],
+    at: usize,
+    must: impl Fn(&Set<T>) -> usize,
+) -> Vec<Option<T>> {
     let begun: Vec<_> = sets.iter().filter(|set| set.began <= at).collect();
     match begun.iter().rposition(|set| must(set) <= at) {
-        Some(last) => begun[last..].iter().map(|set| Some(set.value.clone())).collect(),
-        None => std::iter::once(None).chain(begun.iter().map(|set| Some(set.value.clone()))).collect(),
+        Some(last) => begun[last..]
+            .iter()
+            .map(|set| Some(set.value.clone()))
+            .collect(),
+        None => std::iter::once(None)
+            .chain(begun.iter().map(|set| Some(set.value.clone())))
+            .collect(),
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use streamlog::sim::{CrashKind, CrashPlan, SimDisk};
 use streamlog::{
-    Broker, Delivery, Durability, Error, ManualClock, Offset, Position, Producer, Record, TopicConfig, TopicPartition,
+    Broker, Delivery, Durability, Error, ManualClock, Offset, Position, Producer, Record,
+    TopicConfig, TopicPartition,
 };
 
 use super::check::{DIR, ledger_from, look};
@@ -31,7 +32,8 @@ pub struct Run {
 
 impl Run {
     pub fn new(disk: SimDisk, durability: Durability) -> Self {
-        disk.write(Path::new(DIR).join("README"), "not a file of the log").expect("a directory");
+        disk.write(Path::new(DIR).join("README"), "not a file of the log")
+            .expect("a directory");
         let mut run = Self {
             disk,
             clock: ManualClock::new(START),
@@ -60,8 +62,14 @@ impl Run {
     }
 
     pub fn open(&mut self) {
-        let builder = Broker::builder(DIR).storage(self.disk.clone()).clock(self.clock.clone());
-        let opened = builder.background(false).seed(7).durability(self.durability).open();
+        let builder = Broker::builder(DIR)
+            .storage(self.disk.clone())
+            .clock(self.clock.clone());
+        let opened = builder
+            .background(false)
+            .seed(7)
+            .durability(self.durability)
+            .open();
         self.broker = Some(opened.expect("a workload's broker opens"));
         self.void_what_is_not_there();
     }
@@ -70,12 +78,24 @@ impl Run {
     fn void_what_is_not_there(&mut self) {
         let now = self.disk.operation_count();
         let Some(broker) = &self.broker else { return };
-        for topic in self.ledger.topics.iter_mut().filter(|topic| topic.deletion_began == NEVER) {
+        for topic in self
+            .ledger
+            .topics
+            .iter_mut()
+            .filter(|topic| topic.deletion_began == NEVER)
+        {
             let handle = broker.topic(&topic.name).expect("the topic is there");
             for (partition, handle) in topic.partitions.iter_mut().zip(handle.partitions()) {
                 let end = handle.high_watermark();
-                for batch in partition.batches.iter_mut().filter(|batch| batch.void == NEVER && batch.end() > end) {
-                    assert_eq!(batch.acked, NEVER, "an acknowledged batch is lost while the workload runs");
+                for batch in partition
+                    .batches
+                    .iter_mut()
+                    .filter(|batch| batch.void == NEVER && batch.end() > end)
+                {
+                    assert_eq!(
+                        batch.acked, NEVER,
+                        "an acknowledged batch is lost while the workload runs"
+                    );
                     batch.void = now;
                 }
             }
@@ -85,11 +105,22 @@ impl Run {
     /// Everything below the durable end is promised to survive power loss.
     fn note_durable(&mut self, now: usize) {
         let Some(broker) = &self.broker else { return };
-        for topic in self.ledger.topics.iter_mut().filter(|topic| topic.deletion_began == NEVER) {
-            let Ok(handle) = broker.topic(&topic.name) else { continue };
+        for topic in self
+            .ledger
+            .topics
+            .iter_mut()
+            .filter(|topic| topic.deletion_began == NEVER)
+        {
+            let Ok(handle) = broker.topic(&topic.name) else {
+                continue;
+            };
             for (partition, handle) in topic.partitions.iter_mut().zip(handle.partitions()) {
                 let end = handle.durable_end();
-                for batch in partition.batches.iter_mut().filter(|batch| batch.void == NEVER && batch.end() <= end) {
+                for batch in partition
+                    .batches
+                    .iter_mut()
+                    .filter(|batch| batch.void == NEVER && batch.end() <= end)
+                {
                     batch.synced = batch.synced.min(now);
                 }
             }
@@ -99,11 +130,18 @@ impl Run {
     pub fn create(&mut self, name: &str, config: TopicConfig) {
         let count = {
             let broker = Broker::in_memory();
-            broker.create_topic("t", config.clone()).expect("the configuration is valid").partition_count()
+            broker
+                .create_topic("t", config.clone())
+                .expect("the configuration is valid")
+                .partition_count()
         };
-        let (began, topic, done) = self.timed(|run| run.broker().create_topic(name, config.clone()));
+        let (began, topic, done) =
+            self.timed(|run| run.broker().create_topic(name, config.clone()));
         let topic = topic.expect("the topic is made");
-        let partitions = (0..count).map(|_| PartitionLedger { acked: done, ..PartitionLedger::new(began) });
+        let partitions = (0..count).map(|_| PartitionLedger {
+            acked: done,
+            ..PartitionLedger::new(began)
+        });
         let value = (*topic.config()).clone();
         self.ledger.topics.push(TopicLedger {
             name: name.to_owned(),
@@ -113,7 +151,12 @@ impl Run {
             deletion_began: NEVER,
             deletion_acked: NEVER,
             partitions: partitions.collect(),
-            configs: vec![Set { began, acked: done, synced: done, value }],
+            configs: vec![Set {
+                began,
+                acked: done,
+                synced: done,
+                value,
+            }],
         });
     }
 
@@ -134,14 +177,30 @@ impl Run {
     pub fn add_partitions(&mut self, name: &str, count: u32) {
         let (began, result, done) = self.timed(|run| run.broker().add_partitions(name, count));
         result.expect("partitions are added");
-        let new = PartitionLedger { acked: done, ..PartitionLedger::new(began) };
-        self.ledger.topic(name).partitions.resize(count as usize, new);
+        let new = PartitionLedger {
+            acked: done,
+            ..PartitionLedger::new(began)
+        };
+        self.ledger
+            .topic(name)
+            .partitions
+            .resize(count as usize, new);
         self.note_config(name, began, done);
     }
 
     fn note_config(&mut self, name: &str, began: usize, done: usize) {
-        let value = (*self.broker().topic(name).expect("the topic is there").config()).clone();
-        self.ledger.topic(name).configs.push(Set { began, acked: done, synced: done, value });
+        let value = (*self
+            .broker()
+            .topic(name)
+            .expect("the topic is there")
+            .config())
+        .clone();
+        self.ledger.topic(name).configs.push(Set {
+            began,
+            acked: done,
+            synced: done,
+            value,
+        });
     }
 
     fn partition(&self, topic: &str, partition: u32) -> streamlog::Partition {
@@ -155,11 +214,22 @@ impl Run {
         let number = self.records;
         let mut value = format!("value-{number}-").into_bytes();
         // Not all alike, so that misplaced sectors show, and not too random, so that codecs have work.
-        value.extend((0..size).map(|index| u8::try_from((index as u64 * number / 7) % 251).unwrap_or(0)));
+        value.extend(
+            (0..size).map(|index| u8::try_from((index as u64 * number / 7) % 251).unwrap_or(0)),
+        );
         let key = (number % 3 != 0).then(|| format!("key-{}", number % 5).into_bytes());
-        let headers = if number % 4 == 0 { vec![("number".to_owned(), Some(vec![1, 2]))] } else { Vec::new() };
+        let headers = if number % 4 == 0 {
+            vec![("number".to_owned(), Some(vec![1, 2]))]
+        } else {
+            Vec::new()
+        };
         let timestamp = START + i64::try_from(number).unwrap_or(0);
-        Expected { key, value: Some(value), timestamp, headers }
+        Expected {
+            key,
+            value: Some(value),
+            timestamp,
+            headers,
+        }
     }
 
     /// Appends a batch of `count` records; true if that succeeded.
@@ -168,11 +238,22 @@ impl Run {
         let base = self.ledger.partition(topic, partition).end();
         let handle = self.partition(topic, partition);
         let (began, result, done) = {
-            let batch: Vec<_> = records.iter().map(|record| as_record(record, topic, partition)).collect();
+            let batch: Vec<_> = records
+                .iter()
+                .map(|record| as_record(record, topic, partition))
+                .collect();
             self.timed(|_| handle.append(&batch))
         };
         self.stamp(topic, &mut records);
-        let mut batch = Batch { base, records, began, acked: NEVER, synced: NEVER, void: NEVER, whole: true };
+        let mut batch = Batch {
+            base,
+            records,
+            began,
+            acked: NEVER,
+            synced: NEVER,
+            void: NEVER,
+            whole: true,
+        };
         let appended = result.is_ok();
         match result {
             Ok(offset) => {
@@ -191,8 +272,16 @@ impl Run {
 
     /// Appends to a topic whose acknowledgements are to survive power loss.
     pub fn append_synced(&mut self, topic: &str, partition: u32, count: usize, size: usize) {
-        assert!(self.append(topic, partition, count, size), "the append succeeds");
-        let last = self.ledger.partition(topic, partition).batches.last_mut().expect("a batch");
+        assert!(
+            self.append(topic, partition, count, size),
+            "the append succeeds"
+        );
+        let last = self
+            .ledger
+            .partition(topic, partition)
+            .batches
+            .last_mut()
+            .expect("a batch");
         last.synced = last.acked;
     }
 
@@ -213,9 +302,18 @@ impl Run {
             self.timed(|_| producer.send(borrowed))
         };
         let delivery = delivery.expect("the record is sent");
-        let batch = Batch { base, records: vec![record], began, acked: NEVER, synced: NEVER, void: NEVER, whole: false };
+        let batch = Batch {
+            base,
+            records: vec![record],
+            began,
+            acked: NEVER,
+            synced: NEVER,
+            void: NEVER,
+            whole: false,
+        };
         self.ledger.partition(topic, partition).batches.push(batch);
-        self.deliveries.push((topic.to_owned(), partition, base, delivery));
+        self.deliveries
+            .push((topic.to_owned(), partition, base, delivery));
     }
 
     /// Flushes the producer; all that was sent is acknowledged.
@@ -223,7 +321,10 @@ impl Run {
         let (_, result, _) = self.timed(|_| producer.flush());
         result.expect("the producer is flushed");
         self.settle(synced);
-        assert!(self.deliveries.is_empty(), "a flush leaves nothing unacknowledged");
+        assert!(
+            self.deliveries.is_empty(),
+            "a flush leaves nothing unacknowledged"
+        );
     }
 
     /// Looks which records are acknowledged by now.
@@ -235,9 +336,15 @@ impl Run {
                 continue;
             }
             let metadata = delivery.wait().expect("the record is delivered");
-            assert_eq!(metadata.offset(), offset, "offsets follow the order of sends");
+            assert_eq!(
+                metadata.offset(),
+                offset,
+                "offsets follow the order of sends"
+            );
             let batches = &mut self.ledger.partition(&topic, partition).batches;
-            let batch = batches.iter_mut().find(|batch| batch.base == offset && batch.void == NEVER);
+            let batch = batches
+                .iter_mut()
+                .find(|batch| batch.base == offset && batch.void == NEVER);
             let batch = batch.expect("the record is in the ledger");
             batch.acked = now;
             if synced {
@@ -251,7 +358,13 @@ impl Run {
         let handle = self.partition(topic, partition);
         let (_, result, done) = self.timed(|_| handle.flush());
         result.expect("the partition is flushed");
-        for batch in self.ledger.partition(topic, partition).batches.iter_mut().filter(|batch| batch.acked <= done) {
+        for batch in self
+            .ledger
+            .partition(topic, partition)
+            .batches
+            .iter_mut()
+            .filter(|batch| batch.acked <= done)
+        {
             batch.synced = batch.synced.min(done);
         }
     }
@@ -260,7 +373,12 @@ impl Run {
         let handle = self.partition(topic, partition);
         let (began, result, done) = self.timed(|_| handle.delete_records(offset));
         result.expect("records are deleted");
-        let set = Set { began, acked: done, synced: done, value: offset };
+        let set = Set {
+            began,
+            acked: done,
+            synced: done,
+            value: offset,
+        };
         self.ledger.partition(topic, partition).starts.push(set);
     }
 
@@ -279,24 +397,58 @@ impl Run {
     pub fn commit(&mut self, group: &str, topic: &str, offsets: &[(u32, Offset)]) {
         let id = self.broker().topic(topic).expect("the topic is there").id();
         let builder = self.broker().consumer().group(group).auto_commit(None);
-        let mut consumer = builder.auto_offset_reset(Position::Earliest).build().expect("a consumer");
-        let commit: Vec<_> = offsets.iter().map(|(number, at)| (TopicPartition::new(topic, *number), *at)).collect();
+        let mut consumer = builder
+            .auto_offset_reset(Position::Earliest)
+            .build()
+            .expect("a consumer");
+        let commit: Vec<_> = offsets
+            .iter()
+            .map(|(number, at)| (TopicPartition::new(topic, *number), *at))
+            .collect();
         let (began, result, done) = self.timed(|_| consumer.commit_offsets(&commit));
         result.expect("offsets are committed");
-        let synced = if self.durability == Durability::Synced { done } else { NEVER };
+        let synced = if self.durability == Durability::Synced {
+            done
+        } else {
+            NEVER
+        };
         for (number, value) in offsets {
-            let sets = self.ledger.commits.entry((group.to_owned(), id.clone(), *number)).or_default();
-            sets.push(Set { began, acked: done, synced, value: *value });
+            let sets = self
+                .ledger
+                .commits
+                .entry((group.to_owned(), id.clone(), *number))
+                .or_default();
+            sets.push(Set {
+                began,
+                acked: done,
+                synced,
+                value: *value,
+            });
         }
     }
 
     fn all_is_durable(&mut self, now: usize) {
-        for partition in self.ledger.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
-            for batch in partition.batches.iter_mut().filter(|batch| batch.acked <= now) {
+        for partition in self
+            .ledger
+            .topics
+            .iter_mut()
+            .flat_map(|topic| &mut topic.partitions)
+        {
+            for batch in partition
+                .batches
+                .iter_mut()
+                .filter(|batch| batch.acked <= now)
+            {
                 batch.synced = batch.synced.min(now);
             }
         }
-        for set in self.ledger.commits.values_mut().flatten().filter(|set| set.acked <= now) {
+        for set in self
+            .ledger
+            .commits
+            .values_mut()
+            .flatten()
+            .filter(|set| set.acked <= now)
+        {
             set.synced = set.synced.min(now);
         }
     }
@@ -317,7 +469,11 @@ impl Run {
     pub fn kill(&mut self) {
         self.deliveries.clear();
         let now = self.disk.operation_count();
-        let state = self.disk.crash_states(now, CrashPlan::new(0)).next().expect("a state");
+        let state = self
+            .disk
+            .crash_states(now, CrashPlan::new(0))
+            .next()
+            .expect("a state");
         assert_eq!(state.kind, CrashKind::ProcessCrash);
         self.learn_boundaries();
         self.disk = state.disk;
@@ -331,12 +487,22 @@ impl Run {
         self.deliveries.clear();
         let now = self.disk.operation_count();
         let plan = CrashPlan::new(choice as u64);
-        let mut states: Vec<_> =
-            self.disk.crash_states(now, plan).filter(|state| state.kind == CrashKind::PowerLoss).collect();
+        let mut states: Vec<_> = self
+            .disk
+            .crash_states(now, plan)
+            .filter(|state| state.kind == CrashKind::PowerLoss)
+            .collect();
         self.disk = states.swap_remove(choice % states.len()).disk;
         self.broker = None;
-        let builder = Broker::builder(DIR).storage(self.disk.clone()).clock(self.clock.clone());
-        let broker = builder.background(false).seed(8).durability(self.durability).open().expect("open");
+        let builder = Broker::builder(DIR)
+            .storage(self.disk.clone())
+            .clock(self.clock.clone());
+        let broker = builder
+            .background(false)
+            .seed(8)
+            .durability(self.durability)
+            .open()
+            .expect("open");
         let found = look(&broker, &self.ledger).expect("what is left can be read");
         self.ledger = ledger_from(&found, &self.ledger);
         self.broker = Some(broker);
@@ -345,14 +511,21 @@ impl Run {
     /// Looks up where batches begin, which a producer decides by itself.
     pub fn learn_boundaries(&mut self) {
         let Some(broker) = &self.broker else { return };
-        for topic in self.ledger.topics.iter_mut().filter(|topic| topic.deletion_began == NEVER) {
+        for topic in self
+            .ledger
+            .topics
+            .iter_mut()
+            .filter(|topic| topic.deletion_began == NEVER)
+        {
             let handle = broker.topic(&topic.name).expect("the topic is there");
             for (partition, handle) in topic.partitions.iter_mut().zip(handle.partitions()) {
                 partition.boundaries.insert(handle.high_watermark());
                 let mut reader = handle.reader(Position::Earliest).expect("a reader");
                 // A partition that stopped after a failed sync is readable as far as it is durable.
                 while let Ok(Some(batch)) = reader.next_batch() {
-                    partition.boundaries.extend(batch.iter().next().map(|record| record.offset()));
+                    partition
+                        .boundaries
+                        .extend(batch.iter().next().map(|record| record.offset()));
                 }
             }
         }
@@ -365,22 +538,38 @@ impl Run {
 
     /// The partition refuses appends, since nobody knows what is on disk.
     pub fn expect_stopped(&self, topic: &str, partition: u32) {
-        let refused = self.partition(topic, partition).append(&[Record::value_only("refused")]);
-        assert!(matches!(refused, Err(Error::StorageFailed { .. })), "{refused:?}");
+        let refused = self
+            .partition(topic, partition)
+            .append(&[Record::value_only("refused")]);
+        assert!(
+            matches!(refused, Err(Error::StorageFailed { .. })),
+            "{refused:?}"
+        );
     }
 
     /// A topic that was made again has nothing of the one before.
     pub fn expect_no_commit(&mut self, group: &str, topic: &str, partition: u32) {
-        let consumer = self.broker().consumer().group(group).build().expect("a consumer");
-        let committed = consumer.committed(&TopicPartition::new(topic, partition)).expect("a look-up");
+        let consumer = self
+            .broker()
+            .consumer()
+            .group(group)
+            .build()
+            .expect("a consumer");
+        let committed = consumer
+            .committed(&TopicPartition::new(topic, partition))
+            .expect("a look-up");
         assert_eq!(committed, None, "inherited from a topic that was deleted");
         let id = self.broker().topic(topic).expect("the topic is there").id();
-        self.ledger.commits.insert((group.to_owned(), id, partition), Vec::new());
+        self.ledger
+            .commits
+            .insert((group.to_owned(), id, partition), Vec::new());
     }
 }
 
 fn as_record<'a>(record: &'a Expected, topic: &'a str, partition: u32) -> Record<'a> {
-    let mut built = Record::to(topic).partition(partition).timestamp(record.timestamp);
+    let mut built = Record::to(topic)
+        .partition(partition)
+        .timestamp(record.timestamp);
     if let Some(key) = &record.key {
         built = built.key(key);
     }

@@ -17,11 +17,19 @@ pub struct Workload {
 }
 
 const fn written(name: &'static str, program: fn(&mut Run)) -> Workload {
-    Workload { name, durability: Durability::Written, program }
+    Workload {
+        name,
+        durability: Durability::Written,
+        program,
+    }
 }
 
 const fn synced(name: &'static str, program: fn(&mut Run)) -> Workload {
-    Workload { name, durability: Durability::Synced, program }
+    Workload {
+        name,
+        durability: Durability::Synced,
+        program,
+    }
 }
 
 pub const WORKLOADS: &[Workload] = &[
@@ -54,15 +62,24 @@ pub const WORKLOADS: &[Workload] = &[
     written("commits across restarts", commits_across_restarts),
     written("creating topics", creating_topics),
     written("deleting topics", deleting_topics),
-    written("deleting a topic with commits", deleting_a_topic_with_commits),
+    written(
+        "deleting a topic with commits",
+        deleting_a_topic_with_commits,
+    ),
     written("altering a topic", altering_a_topic),
     written("adding partitions", adding_partitions),
     written("deleting records", deleting_records),
-    written("deleting records across segments", deleting_records_across_segments),
+    written(
+        "deleting records across segments",
+        deleting_records_across_segments,
+    ),
     written("a full disk", full_disk),
     written("a full disk while rolling", full_disk_while_rolling),
     written("a failed sync", failed_sync),
-    written("a failed sync that loses pages", failed_sync_that_loses_pages),
+    written(
+        "a failed sync that loses pages",
+        failed_sync_that_loses_pages,
+    ),
 ];
 
 fn small_segments() -> TopicConfig {
@@ -70,9 +87,13 @@ fn small_segments() -> TopicConfig {
 }
 
 fn config(settings: &[(&str, &str)]) -> TopicConfig {
-    settings.iter().fold(TopicConfig::default(), |config, (key, value)| {
-        config.set(key, value).unwrap_or_else(|error| panic!("{error}"))
-    })
+    settings
+        .iter()
+        .fold(TopicConfig::default(), |config, (key, value)| {
+            config
+                .set(key, value)
+                .unwrap_or_else(|error| panic!("{error}"))
+        })
 }
 
 fn durable() -> TopicConfig {
@@ -114,7 +135,10 @@ fn rolling_by_size(run: &mut Run) {
 }
 
 fn rolling_by_time(run: &mut Run) {
-    run.create("t", config(&[("segment.ms", "60000"), ("flush.ms", "100000000")]));
+    run.create(
+        "t",
+        config(&[("segment.ms", "60000"), ("flush.ms", "100000000")]),
+    );
     for _ in 0..5 {
         assert!(run.append("t", 0, 1, 50));
         run.pass(Duration::from_secs(70));
@@ -123,7 +147,10 @@ fn rolling_by_time(run: &mut Run) {
 }
 
 fn rolling_by_index(run: &mut Run) {
-    run.create("t", config(&[("segment.index.bytes", "24"), ("index.interval.bytes", "0")]));
+    run.create(
+        "t",
+        config(&[("segment.index.bytes", "24"), ("index.interval.bytes", "0")]),
+    );
     for _ in 0..12 {
         assert!(run.append("t", 0, 1, 40));
     }
@@ -239,7 +266,12 @@ fn power_cut_while_rolling(run: &mut Run) {
 
 fn producer_that_lingers(run: &mut Run) {
     run.create("t", TopicConfig::default().partitions(2));
-    let producer = run.broker().producer().linger(Duration::from_millis(10)).build().expect("a producer");
+    let producer = run
+        .broker()
+        .producer()
+        .linger(Duration::from_millis(10))
+        .build()
+        .expect("a producer");
     for number in 0..12 {
         run.send(&producer, "t", number % 2, 40);
         if number % 4 == 3 {
@@ -253,7 +285,12 @@ fn producer_that_lingers(run: &mut Run) {
 
 fn producer_without_linger(run: &mut Run) {
     run.create("t", TopicConfig::default().partitions(2));
-    let producer = run.broker().producer().linger(Duration::ZERO).build().expect("a producer");
+    let producer = run
+        .broker()
+        .producer()
+        .linger(Duration::ZERO)
+        .build()
+        .expect("a producer");
     for number in 0..10 {
         run.send(&producer, "t", number % 2, 40);
         run.settle(false);
@@ -263,7 +300,10 @@ fn producer_without_linger(run: &mut Run) {
 fn producer_that_syncs(run: &mut Run) {
     run.create("t", TopicConfig::default());
     let builder = run.broker().producer().durability(Durability::Synced);
-    let producer = builder.linger(Duration::from_millis(10)).build().expect("a producer");
+    let producer = builder
+        .linger(Duration::from_millis(10))
+        .build()
+        .expect("a producer");
     for _ in 0..4 {
         for _ in 0..3 {
             run.send(&producer, "t", 0, 40);
@@ -275,7 +315,11 @@ fn producer_that_syncs(run: &mut Run) {
 fn producers_after_restarts(run: &mut Run) {
     run.create("t", small_segments());
     for round in 0..3 {
-        let builder = run.broker().producer().linger(Duration::from_millis(10)).batch_size(400);
+        let builder = run
+            .broker()
+            .producer()
+            .linger(Duration::from_millis(10))
+            .batch_size(400);
         let producer = builder.build().expect("a producer");
         for _ in 0..6 {
             run.send(&producer, "t", 0, 80);
@@ -289,7 +333,11 @@ fn producers_after_restarts(run: &mut Run) {
 
 fn producer_with_full_batches(run: &mut Run) {
     run.create("t", TopicConfig::default());
-    let builder = run.broker().producer().linger(Duration::from_secs(1)).batch_size(1000);
+    let builder = run
+        .broker()
+        .producer()
+        .linger(Duration::from_secs(1))
+        .batch_size(1000);
     let producer = builder.build().expect("a producer");
     for _ in 0..20 {
         run.send(&producer, "t", 0, 200);
@@ -300,8 +348,18 @@ fn producer_with_full_batches(run: &mut Run) {
 
 fn compressed_batches(run: &mut Run) {
     run.create("t", TopicConfig::default());
-    for codec in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
-        let producer = run.broker().producer().compression(codec).build().expect("a producer");
+    for codec in [
+        Compression::Gzip,
+        Compression::Snappy,
+        Compression::Lz4,
+        Compression::Zstd,
+    ] {
+        let producer = run
+            .broker()
+            .producer()
+            .compression(codec)
+            .build()
+            .expect("a producer");
         for _ in 0..3 {
             run.send(&producer, "t", 0, 300);
         }
@@ -472,7 +530,8 @@ fn full_disk_while_rolling(run: &mut Run) {
 fn failed_sync(run: &mut Run) {
     run.create("t", durable());
     run.append_synced("t", 0, 2, 100);
-    run.disk.fail(Fault::error(Operation::Sync, ErrorKind::Other).on_path(".log"));
+    run.disk
+        .fail(Fault::error(Operation::Sync, ErrorKind::Other).on_path(".log"));
     assert!(!run.append("t", 0, 1, 100), "the sync fails");
     run.expect_stopped("t", 0);
     run.kill();
