@@ -156,7 +156,12 @@ impl PartitionState {
         // Before the sync: what is appended from here on asks for another one.
         self.dirty.store(false, Ordering::Release);
         self.sync_requested.store(false, Ordering::Release);
-        self.wait_durable(self.log.end_offset())
+        let synced = self.wait_durable(self.log.end_offset());
+        // A topic that was deleted has nothing left to sync, and that is no failure.
+        if self.closed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        synced
     }
 
     /// The next batch that holds `cursor.next_offset` or a later one, if it is readable; see

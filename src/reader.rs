@@ -169,13 +169,11 @@ impl Reader {
 pub(crate) fn park(waiter: &Waiter, deadline: Option<Instant>) -> bool {
     /// A deadline that the clock cannot express: park again and again.
     const LONG: Duration = Duration::from_secs(3600);
-    match deadline {
-        Some(deadline) => waiter.park_until(deadline),
-        None => {
-            waiter.park_until(Instant::now() + LONG);
-            true
-        }
+    if let Some(deadline) = deadline {
+        return waiter.park_until(deadline);
     }
+    waiter.park_until(Instant::now() + LONG);
+    true
 }
 
 /// The offset of the first record at or behind `offset` whose timestamp is `timestamp` or later.
@@ -268,10 +266,7 @@ mod tests {
             let broker = Broker::in_memory();
             let partition = partition_of(&broker, TopicConfig::default().compression(codec));
             let values: Vec<String> = (0..500).map(|value| format!("value {value}")).collect();
-            let records: Vec<_> = values
-                .iter()
-                .map(|value| Record::value_only(value))
-                .collect();
+            let records: Vec<_> = values.iter().map(Record::value_only).collect();
             partition.append(&records).unwrap();
             let mut reader = partition.reader(Position::Earliest).unwrap();
             for value in &values {

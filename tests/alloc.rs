@@ -2,6 +2,7 @@
 //! counts the allocations of this thread, brokers without a background thread, and a warm-up.
 
 #![allow(unsafe_code, reason = "a global allocator cannot be written without")]
+#![allow(clippy::unwrap_used, reason = "this is a test, helpers included")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -100,7 +101,7 @@ fn sending_with_deliveries_dropped_allocates_nothing() {
     let producer = setup.broker.producer().build().unwrap();
     assert_allocation_free("keyed", |i| drop(send(&producer, keyed(i))));
     assert_allocation_free("keyless", |_| {
-        drop(send(&producer, Record::to("clicks").value(&PAYLOAD)))
+        drop(send(&producer, Record::to("clicks").value(&PAYLOAD)));
     });
     assert_allocation_free("with headers", |i| {
         let record = keyed(i)
@@ -129,7 +130,7 @@ fn waiting_for_each_record_allocates_nothing() {
     let setup = setup(1);
     let producer = setup.broker.producer().build().unwrap();
     assert_allocation_free("waited for", |i| {
-        drop(send(&producer, keyed(i)).wait().unwrap())
+        drop(send(&producer, keyed(i)).wait().unwrap());
     });
     let producer = setup
         .broker
@@ -164,5 +165,7 @@ fn appending_to_a_partition_allocates_nothing() {
     let setup = setup(1);
     let partition = setup.broker.topic("clicks").unwrap().partition(0).unwrap();
     let records = [Record::value_only(&PAYLOAD), Record::value_only(&PAYLOAD)];
-    assert_allocation_free("append", |_| drop(partition.append(&records).unwrap()));
+    assert_allocation_free("append", |_| {
+        partition.append(&records).unwrap();
+    });
 }

@@ -40,6 +40,10 @@ impl Checkpoint {
             .unwrap_or(0)
     }
 
+    fn mentions(&self, topic: &str) -> bool {
+        self.0.keys().any(|(known, _)| known == topic)
+    }
+
     fn load(disk: &dyn Disk, path: &Path) -> Result<Self> {
         let bytes = match read_file(disk, path, LARGEST) {
             Err(Error::Corrupt { .. }) => None,
@@ -105,6 +109,24 @@ impl BrokerState {
         self.write_checkpoint(HIGH_WATERMARKS, |partition| {
             Some(partition.high_watermark())
         })
+    }
+
+    /// For before a topic is deleted: another one of its name, made later, must not inherit what was
+    /// true of this one. Without these lines the topic would be as safe: they are a second source.
+    pub(super) fn forget_checkpoints(&self, topic: &str) -> Result<()> {
+        let stays = |partition: &PartitionState| partition.id().topic() != topic;
+        if load_recovery_points(&*self.disk, &self.root)?.mentions(topic) {
+            self.write_checkpoint(RECOVERY_POINTS, |partition| {
+                stays(partition).then(|| partition.durable_end())
+            })?;
+        }
+        if load_log_starts(&*self.disk, &self.root)?.mentions(topic) {
+            self.write_checkpoint(LOG_STARTS, |partition| {
+                let start = partition.log_start_offset();
+                (stays(partition) && start > 0).then_some(start)
+            })?;
+        }
+        Ok(())
     }
 
     fn write_checkpoint(

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::group::offsets::CONSUMER_OFFSETS;
+use crate::log::durable_ends::DurableEnds;
 use crate::partition::PartitionState;
 
 /// Something with work that falls due: a producer with open batches.
@@ -28,6 +29,9 @@ pub(crate) trait Lingering: Send + Sync + std::fmt::Debug {
 /// What is to be done, and the bell.
 #[derive(Debug)]
 pub(crate) struct Housekeeping {
+    ends: Arc<DurableEnds>,
+    /// When that was last synced, on the monotonic clock.
+    ends_synced: Mutex<Duration>,
     queue: Mutex<Queue>,
     /// Held while producers are at work here: who unregisters waits for it, so that the thread is
     /// never the last to hold a producer, and with it the broker.
@@ -49,10 +53,16 @@ struct Queue {
     next: Option<Duration>,
 }
 
-impl Default for Housekeeping {
-    fn default() -> Self {
+/// How often the durable ends are made durable themselves, while partitions are written to: a power
+/// loss leaves recovery that much to check. Kafka's `log.flush.offset.checkpoint.interval.ms`.
+const ENDS_INTERVAL: Duration = Duration::from_secs(60);
+
+impl Housekeeping {
+    pub(crate) fn new(ends: Arc<DurableEnds>) -> Self {
         let (bell, ringing) = bounded(1);
         Self {
+            ends,
+            ends_synced: Mutex::default(),
             queue: Mutex::default(),
             working: Mutex::default(),
             bell,
@@ -62,9 +72,7 @@ impl Default for Housekeeping {
             thread: Mutex::default(),
         }
     }
-}
 
-impl Housekeeping {
     /// True if there is a thread that does the work by itself.
     pub(crate) fn is_running(&self) -> bool {
         self.running.load(Ordering::Acquire)
@@ -115,7 +123,7 @@ impl Housekeeping {
         self.queue.lock().next = None;
         let next = self.run_lingering(now, all);
         let due = self.queue.lock().take_due(now, all);
-        let mut outcome = Ok(());
+        let mut outcome = self.sync_ends(now, !due.is_empty());
         for partition in due {
             let synced = partition.sync_now();
             outcome = outcome.and(synced);
@@ -124,6 +132,16 @@ impl Housekeeping {
         let syncs = queue.syncs.iter().map(|(deadline, _)| *deadline);
         queue.next = syncs.chain(next).chain(queue.next).min();
         outcome
+    }
+
+    /// Bounds that are lost with the power only make recovery look at more: there is time.
+    fn sync_ends(&self, now: Duration, in_use: bool) -> Result<()> {
+        let mut synced = self.ends_synced.lock();
+        if !in_use || now.saturating_sub(*synced) < ENDS_INTERVAL {
+            return Ok(());
+        }
+        *synced = now;
+        self.ends.sync()
     }
 
     /// Has producers append what is due; returns when the next is.

@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::checkpoints::{self, Checkpoint};
-use super::registry::{self, Registry, Topics};
+use super::registry::{self, FIRST_PRODUCER_ID, Registry, Topics};
 use super::report::RecoveryReport;
 use super::{BrokerBuilder, BrokerState, Housekeeping};
 use crate::clock::Clock;
@@ -64,12 +64,13 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
     };
     report.stray = strays(root, &entries, &manifest);
 
+    let ends = Arc::new(DurableEnds::open(&**disk, root)?);
     let opening = Opening {
         disk,
         clock,
         root,
-        ends: Arc::new(DurableEnds::open(&**disk, root)?),
-        housekeeping: Arc::default(),
+        housekeeping: Arc::new(Housekeeping::new(Arc::clone(&ends))),
+        ends,
         is_known: true,
         clean: clean || is_new,
         recovery_points: checkpoints::load_recovery_points(&**disk, root)?,
@@ -234,7 +235,10 @@ fn raise_producer_ids(mut manifest: Manifest, topics: &Topics) -> Manifest {
         .map(|partition| partition.log().largest_producer_id())
         .max()
         .unwrap_or(-1);
-    manifest.next_producer_id = manifest.next_producer_id.max(largest.saturating_add(1));
+    manifest.next_producer_id = manifest
+        .next_producer_id
+        .max(FIRST_PRODUCER_ID)
+        .max(largest.saturating_add(1));
     manifest
 }
 

@@ -24,6 +24,10 @@ pub(super) const MANIFEST: &str = "topics.manifest";
 /// A manifest is a few hundred bytes a topic; nothing real is larger than this.
 const LARGEST_MANIFEST: usize = 1 << 30;
 
+/// Producer ids start here, where no Kafka controller gets to: a cluster that takes over a directory
+/// hands out ids from 0, and would take the first batches of a producer with an id of ours for repeats.
+pub(super) const FIRST_PRODUCER_ID: i64 = 1 << 62;
+
 /// Producer ids are reserved on disk in blocks of this many, Kafka's block size.
 const PRODUCER_ID_BLOCK: i64 = 1000;
 
@@ -137,17 +141,23 @@ impl Registry {
         let number = u64::try_from(reserved.next_id).unwrap_or(0);
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&mix(self.seed ^ mix(number)).to_be_bytes());
-        bytes[8..].copy_from_slice(&number.to_be_bytes());
+        // A permutation: different numbers stay different.
+        bytes[8..].copy_from_slice(&mix(number).to_be_bytes());
         TopicId::from_random(bytes)
     }
 
+    /// Writes down where a partition's log starts from now on. It never goes back: of two calls at
+    /// once the higher start stands.
     pub(super) fn log_start(&self, id: &TopicPartition, start: u64) -> Result<()> {
         let change = |manifest: &mut Manifest, _| {
-            let topic = find(manifest, id.topic())?;
-            topic
-                .log_starts
-                .retain(|(partition, _)| *partition != id.partition());
-            topic.log_starts.push((id.partition(), start));
+            let starts = &mut find(manifest, id.topic())?.log_starts;
+            let known = starts
+                .iter_mut()
+                .find(|(partition, _)| *partition == id.partition());
+            match known {
+                Some((_, known)) => *known = start.max(*known),
+                None => starts.push((id.partition(), start)),
+            }
             Ok(())
         };
         self.update(change, |_, _| Ok(()))

@@ -182,6 +182,8 @@ impl BrokerState {
     }
 
     pub(super) fn delete_topic(&self, name: &str) -> Result<()> {
+        self.topic(name)?;
+        self.forget_checkpoints(name)?;
         let change = |manifest: &mut Manifest, _| {
             find(manifest, name)?;
             manifest.topics.retain(|topic| topic.name != name);

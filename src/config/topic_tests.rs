@@ -49,6 +49,7 @@ fn defaults_are_kafkas_but_for_two() {
 }
 
 /// For each config a value that is not its default, and the typed setter that sets it.
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn changed() -> Vec<(&'static str, &'static str, TopicConfig)> {
     let config = TopicConfig::default;
     let minute = Duration::from_secs(60);

@@ -27,7 +27,7 @@ pub(super) struct Assigned {
     start: Start,
     pub(super) paused: bool,
     /// The partition's end when it was assigned: where `Latest` starts.
-    end_when_assigned: Offset,
+    initial_end: Offset,
     /// It came to its topic while the consumer was subscribed already.
     added_later: bool,
 }
@@ -67,13 +67,13 @@ impl Room {
 
 impl Assigned {
     pub(super) fn new(partition: Arc<PartitionState>, added_later: bool) -> Self {
-        let end_when_assigned = partition.high_watermark();
-        let reader = PartitionReader::new(partition, end_when_assigned);
+        let initial_end = partition.high_watermark();
+        let reader = PartitionReader::new(partition, initial_end);
         Self {
             reader,
             start: Start::Unknown,
             paused: false,
-            end_when_assigned,
+            initial_end,
             added_later,
         }
     }
@@ -131,13 +131,11 @@ impl Assigned {
         let Some(committed) = committed else {
             return self.reset_point(policy, self.added_later, "");
         };
-        match committed.offset {
-            Some(point) => self.resume_point(&point, policy),
-            None => {
-                let added = self.added_later || committed.added_since;
-                self.reset_point(policy, added, committed.group)
-            }
+        if let Some(point) = &committed.offset {
+            return self.resume_point(point, policy);
         }
+        let added = self.added_later || committed.added_since;
+        self.reset_point(policy, added, committed.group)
     }
 
     /// A committed offset, unless it belongs to a part of the log that a crash took (KIP-320).
@@ -177,9 +175,7 @@ impl Assigned {
                 return Err(Error::NoCommittedOffset { group, partition });
             }
             Some(_) if added => self.partition().log_start_offset(),
-            Some(Position::Latest) => self
-                .end_when_assigned
-                .max(self.partition().log_start_offset()),
+            Some(Position::Latest) => self.initial_end.max(self.partition().log_start_offset()),
             Some(policy) => self.partition().resolve(policy)?,
         };
         Ok((offset, NO_EPOCH))

@@ -1,5 +1,6 @@
 //! What a consumer can be told before it is made.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -171,7 +172,7 @@ impl ConsumerBuilder {
     }
 }
 
-fn invalid(key: &str, value: impl ToString, reason: &str) -> Error {
+fn invalid(key: &str, value: impl Display, reason: &str) -> Error {
     Error::InvalidConfig {
         key: key.to_owned(),
         value: value.to_string(),

@@ -253,7 +253,7 @@ impl Consumer {
             records: self.max_poll_records,
             bytes: self.fetch_max_bytes,
         };
-        let mut records = Records::default();
+        let mut records = Records::with_capacity(self.last_run_count);
         for turn in 0..count {
             let index = (self.first + turn) % count;
             let assigned = &mut self.assignment[index];
@@ -280,6 +280,7 @@ impl Consumer {
             }
         }
         self.uncommitted |= !records.is_empty();
+        self.last_run_count = records.run_count();
         Ok(records)
     }
 

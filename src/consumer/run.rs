@@ -59,7 +59,7 @@ struct BatchStamp {
 enum RunBytes {
     /// A whole batch, header included, where it lies in the log.
     Mapped(MappedBytes),
-    /// The records of a batch that was compressed.
+    /// A copy of a batch, or the records of one that was compressed.
     Owned(Arc<Vec<u8>>),
 }
 
@@ -82,15 +82,38 @@ impl RecordRun {
             Codec::None => (RunBytes::Mapped(bytes), HEADER_LEN),
             codec => (decompressed(partition, codec, &header, &bytes)?, 0),
         };
-        check_records(bytes.get(at..).unwrap_or_default(), &header)
-            .map_err(|invalid| corrupt(partition, &header, at + invalid.at, invalid.reason))?;
+        Self::checked(partition, &header, bytes, at)
+    }
+
+    /// As [`new`](Self::new), of a batch that may go away: uncompressed records are copied too.
+    pub(crate) fn copied(
+        partition: &TopicPartition,
+        header: &BatchHeader,
+        batch: &[u8],
+    ) -> Result<Self> {
+        let (bytes, at) = match header.attributes.compression() {
+            Codec::None => (RunBytes::Owned(Arc::new(batch.to_vec())), HEADER_LEN),
+            codec => (decompressed(partition, codec, header, batch)?, 0),
+        };
+        Self::checked(partition, header, bytes, at)
+    }
+
+    /// A run over the records from `at` on, once all of them are well-formed.
+    fn checked(
+        partition: &TopicPartition,
+        header: &BatchHeader,
+        bytes: RunBytes,
+        at: usize,
+    ) -> Result<Self> {
+        check_records(bytes.get(at..).unwrap_or_default(), header)
+            .map_err(|invalid| corrupt(partition, header, at + invalid.at, invalid.reason))?;
         Ok(Self {
             partition: partition.clone(),
             end: bytes.len(),
             bytes,
             at,
             left: usize::try_from(header.records_count).unwrap_or(0),
-            stamp: BatchStamp::of(&header),
+            stamp: BatchStamp::of(header),
             end_offset: header.next_offset(),
         })
     }

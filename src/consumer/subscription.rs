@@ -171,6 +171,7 @@ impl Consumer {
     pub fn seek(&mut self, partition: &TopicPartition, position: Position) -> Result<()> {
         self.broker.check_open()?;
         self.assigned_mut(partition)?.seek(position)?;
+        self.all_started = false;
         self.uncommitted = true;
         Ok(())
     }

@@ -45,6 +45,8 @@ pub(crate) const FRAME_LEN: usize = 12;
 pub(crate) const UNPROTECTED_LEN: usize = 21;
 /// The only magic byte that is read or written. 0 and 1 are formats that Kafka 4 dropped.
 const MAGIC: u8 = 2;
+/// Where a batch has its magic byte.
+pub(crate) const MAGIC_AT: usize = at::MAGIC;
 /// The batch length counts neither itself nor the base offset.
 const NOT_IN_LENGTH: u32 = 12;
 

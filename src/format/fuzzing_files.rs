@@ -143,9 +143,11 @@ mod tests {
     use super::*;
     use crate::format::random::Random;
 
+    type Target = fn(&[u8]);
+
     /// Each door with bytes that are right, but for a checksum where there is one: that is what
     /// damage has to get past.
-    fn targets() -> Vec<(fn(&[u8]), Vec<u8>)> {
+    fn targets() -> Vec<(Target, Vec<u8>)> {
         let manifest_lines = "streamlog-topics 1\nnext-producer-id 10\n\
             topic a%20b AAECAwQFBgcICQoLDA0ODw 3 adopted\n config k=v%0A\n start 2 5000\n";
         let properties = "#\nversion=1\ncluster.id=a\\:b\\u00e9\\\n c\nnode.id : 7\n";

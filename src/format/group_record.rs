@@ -3,6 +3,8 @@
 //! Written when an assignment is complete, so that members find it after a restart. What a member
 //! subscribes to and was assigned are the client's own bytes, and stay closed here.
 
+#![allow(dead_code, reason = "for groups with members")]
+
 use super::byte_reader::ByteReader;
 use super::schema::{FieldReader, put_byte_string, put_len, put_nullable_string, put_string};
 use super::{Invalid, Parsed};

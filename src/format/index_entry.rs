@@ -83,6 +83,7 @@ impl TimeIndexEntry {
 
 /// Of `.txnindex`: a transaction whose ABORT marker is in this segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "for transactions")]
 pub(crate) struct AbortedTransaction {
     pub(crate) producer_id: i64,
     /// Offset of its first record.
@@ -94,6 +95,7 @@ pub(crate) struct AbortedTransaction {
     pub(crate) last_stable_offset: u64,
 }
 
+#[allow(dead_code, reason = "for transactions")]
 impl AbortedTransaction {
     /// Size of an entry, in bytes.
     pub(crate) const LEN: usize = 34;

@@ -10,7 +10,7 @@
 //!  config retention.ms=-1
 //!  start 2 5000
 //! topic clicks FBUWFxgZGhscHR4fICEiIw 1 adopted
-//! crc32 5d0f3a21
+//! crc32 82fcaf92
 //! ```
 //!
 //! The number in the first line covers all files that are ours, not only this one: a reader that

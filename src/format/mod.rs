@@ -19,6 +19,8 @@ pub(crate) mod checkpoint;
 pub(crate) mod compression;
 pub(crate) mod control;
 mod crc;
+#[cfg(test)]
+mod document;
 pub(crate) mod durable_end;
 #[cfg(any(test, feature = "__fuzzing"))]
 pub mod fuzzing;

@@ -79,9 +79,7 @@ impl OffsetLog {
                 return Ok(log.high_watermark());
             }
             let end = append(log, now, &changes)?;
-            changes
-                .into_iter()
-                .for_each(|change| change.apply_to(groups));
+            apply(changes, groups);
             Ok(end)
         })
     }
@@ -127,6 +125,12 @@ impl Change {
                 }
             }
         }
+    }
+}
+
+fn apply(changes: Vec<Change>, groups: &mut Groups) {
+    for change in changes {
+        change.apply_to(groups);
     }
 }
 
@@ -184,9 +188,7 @@ fn replay(log: &PartitionState) -> Result<Groups> {
         if attributes.is_control() {
             let ended = open_transactions.remove(&producer).unwrap_or_default();
             if marker(log, batch)? == Some(MarkerKind::Commit) {
-                ended
-                    .into_iter()
-                    .for_each(|change| change.apply_to(&mut groups));
+                apply(ended, &mut groups);
             }
         } else if attributes.is_transactional() {
             open_transactions
@@ -194,9 +196,7 @@ fn replay(log: &PartitionState) -> Result<Groups> {
                 .or_default()
                 .extend(changes(log, batch)?);
         } else {
-            changes(log, batch)?
-                .into_iter()
-                .for_each(|change| change.apply_to(&mut groups));
+            apply(changes(log, batch)?, &mut groups);
         }
     }
     Ok(groups)

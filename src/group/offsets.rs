@@ -143,6 +143,7 @@ impl OffsetStore {
     }
 
     /// The groups that have committed offsets, sorted.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for describing groups"))]
     pub(crate) fn groups(&self, broker: &BrokerState) -> Result<Vec<String>> {
         let mut names = Vec::new();
         for log in self.existing_logs(broker)? {
@@ -159,7 +160,11 @@ impl OffsetStore {
         for log in self.existing_logs(broker)? {
             let written = log.write(broker.clock().wall(), |groups| {
                 Ok(changes_where(groups, |partition, _| {
-                    (partition.topic() == topic).then_some(None)
+                    if partition.topic() == topic {
+                        Fate::Gone
+                    } else {
+                        Fate::Kept
+                    }
                 }))
             });
             result = result.and(written.map(drop));
@@ -291,10 +296,17 @@ fn changes_of(group: &str, offsets: &[(TopicPartition, OffsetAndMetadata)]) -> V
     changes.collect()
 }
 
-/// Changes for all committed offsets for which `choose` gives a new value (or `None`, to remove it).
+/// What is to become of a committed offset.
+enum Fate {
+    Kept,
+    Gone,
+    Moved(OffsetAndMetadata),
+}
+
+/// Changes for all committed offsets that do not stay as they are.
 fn changes_where(
     groups: &Groups,
-    choose: impl Fn(&TopicPartition, &OffsetAndMetadata) -> Option<Option<OffsetAndMetadata>>,
+    choose: impl Fn(&TopicPartition, &OffsetAndMetadata) -> Fate,
 ) -> Vec<Change> {
     let all = groups.iter().flat_map(|(group, offsets)| {
         offsets
@@ -302,7 +314,11 @@ fn changes_where(
             .map(move |(partition, committed)| (group, partition, committed))
     });
     let changes = all.filter_map(|(group, partition, committed)| {
-        let committed = choose(partition, committed)?;
+        let committed = match choose(partition, committed) {
+            Fate::Kept => return None,
+            Fate::Gone => None,
+            Fate::Moved(committed) => Some(committed),
+        };
         Some(Change {
             group: group.clone(),
             partition: partition.clone(),
@@ -312,20 +328,22 @@ fn changes_where(
     changes.collect()
 }
 
-/// What becomes of a committed offset after a crash; `None`: it stays.
-fn clamp(
-    broker: &BrokerState,
-    partition: &TopicPartition,
-    committed: &OffsetAndMetadata,
-) -> Option<Option<OffsetAndMetadata>> {
-    match find_partition(broker, partition) {
-        Ok(log) if committed.offset <= log.high_watermark() => None,
-        Ok(log) => Some(Some(OffsetAndMetadata {
-            offset: log.high_watermark(),
-            ..committed.clone()
-        })),
-        Err(Error::UnknownTopic { .. } | Error::UnknownPartition { .. }) => Some(None),
-        Err(_) => None,
+/// What becomes of a committed offset after a crash.
+fn clamp(broker: &BrokerState, id: &TopicPartition, committed: &OffsetAndMetadata) -> Fate {
+    match find_partition(broker, id) {
+        Ok(partition) => {
+            let offset = partition.high_watermark();
+            // Where a damaged log ends is not known: who reads there is told of the damage.
+            if committed.offset <= offset || partition.log().damage().is_some() {
+                return Fate::Kept;
+            }
+            Fate::Moved(OffsetAndMetadata {
+                offset,
+                ..committed.clone()
+            })
+        }
+        Err(Error::UnknownTopic { .. } | Error::UnknownPartition { .. }) => Fate::Gone,
+        Err(_) => Fate::Kept,
     }
 }
 

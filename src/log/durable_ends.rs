@@ -80,6 +80,7 @@ impl DurableEnds {
     pub(crate) fn claim(self: &Arc<Self>, topic: TopicId, partition: u32) -> Result<DurableEnd> {
         let mut places = self.places.lock();
         let known = places.found.remove(&(topic, partition));
+        let written = known.map(|(_, slot, _)| DurablePoint::of(&slot));
         let (pair, generation, last_index) = if let Some((pair, slot, index)) = known {
             (pair, slot.generation, index)
         } else {
@@ -90,6 +91,7 @@ impl DurableEnds {
         };
         let turn = Mutex::new(Turn {
             generation,
+            written,
             end_offset: 0,
             next_index: 1 - last_index,
             retired: false,
@@ -166,6 +168,8 @@ pub(crate) struct DurableEnd {
 #[derive(Debug)]
 struct Turn {
     generation: u64,
+    /// What the newer slot says, by whichever process.
+    written: Option<DurablePoint>,
     /// The bound written last in this process.
     end_offset: u64,
     next_index: usize,
@@ -185,12 +189,26 @@ pub(crate) struct DurablePoint {
     pub(crate) clean: Option<u32>,
 }
 
+impl DurablePoint {
+    fn of(slot: &Slot) -> Self {
+        Self {
+            segment_base: slot.segment_base,
+            position: slot.position.into(),
+            end_offset: slot.end_offset,
+            digest: slot.digest,
+            clean: slot.is_clean().then_some(slot.index_digest),
+        }
+    }
+}
+
 impl DurableEnd {
     /// Writes a bound that holds from now on. Not synced: see the module's description.
     pub(crate) fn advance(&self, point: DurablePoint) -> Result<()> {
         let mut turn = self.turn.lock();
         // A sync that began before a roll may end after it, with less to say.
-        if turn.retired || point.end_offset < turn.end_offset {
+        // And opening again finds what is there already, and changes no byte.
+        let is_old = point.end_offset < turn.end_offset || turn.written == Some(point);
+        if turn.retired || is_old {
             return Ok(());
         }
         let slot = Slot {
@@ -211,6 +229,7 @@ impl DurableEnd {
             turn.next_index * SLOT_LEN,
         )?;
         turn.generation += 1;
+        turn.written = Some(point);
         turn.end_offset = point.end_offset;
         turn.next_index = 1 - turn.next_index;
         Ok(())

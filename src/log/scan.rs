@@ -47,11 +47,6 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Position of the next batch.
-    pub(crate) fn position(&self) -> u64 {
-        self.position
-    }
-
     /// The next batch's header and its first bytes (all of them with [`Check::Crc`]); `None` at the
     /// end of the file. A bad batch is `Ok(Some(Err(…)))`, and the scan stays in front of it.
     #[expect(

@@ -278,6 +278,16 @@ impl Writer {
         Ok(complete.digest())
     }
 
+    fn create_empty_indexes(&self, log: &Log) -> Result<()> {
+        for kind in [FileKind::OffsetIndex, FileKind::TimeIndex] {
+            let path = kind.path(log.dir(), self.active.base());
+            log.disk()
+                .open(&path, OpenMode::Truncate)
+                .map_err(|error| Error::io("create", &path, error))?;
+        }
+        Ok(())
+    }
+
     fn store_producers(&self, log: &Log) -> Result<()> {
         let path = FileKind::ProducerSnapshot.path(log.dir(), self.next_offset);
         store(
@@ -308,7 +318,11 @@ impl Writer {
     /// Leaves the files as a clean open wants them. The data is durable already.
     pub(super) fn close(&mut self, log: &Log) -> Result<()> {
         self.cut_leftover(log)?;
-        if self.changed {
+        if self.changed && log.end_offset() == 0 {
+            // Kafka expects the files even of a log that nobody ever wrote to. They hold nothing, so
+            // nothing has to be synced.
+            self.create_empty_indexes(log)?;
+        } else if self.changed {
             self.store_index(log)?;
             self.store_producers(log)?;
             self.remove_stale_snapshot(log)?;

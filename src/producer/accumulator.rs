@@ -89,11 +89,22 @@ impl Shared {
         self.scheduled.store(true, Ordering::SeqCst);
     }
 
-    /// Makes sure that the broker looks at `deadline`. All batches linger equally long, so the one
-    /// that was opened first is due first, and later ones need not tell.
-    fn schedule(&self, deadline: Duration) {
+    /// What begins to linger now is due at the time returned, in nanoseconds; makes sure that the
+    /// broker looks then. Everything lingers equally long, so what began first is due first, and
+    /// later ones need not tell.
+    fn schedule(&self) -> u64 {
+        let deadline = self.broker.clock().monotonic() + self.delay();
         if !self.scheduled.load(Ordering::SeqCst) && !self.scheduled.swap(true, Ordering::SeqCst) {
             self.broker.due_at(deadline);
+        }
+        nanos(deadline)
+    }
+
+    /// How long a batch waits for records, and an unattended acknowledgement for its sync.
+    fn delay(&self) -> Duration {
+        match self.settings.linger {
+            Duration::ZERO => SYNC_DELAY,
+            linger => linger,
         }
     }
 }
@@ -108,15 +119,19 @@ pub(super) enum Pushed {
     Retired,
 }
 
-/// Stands for "no batch is open" among deadlines.
+/// How soon an append that nobody waits for is synced where batches do not linger. Those who wait
+/// sync at once, by themselves; to compete with them at every append would slow them down.
+const SYNC_DELAY: Duration = Duration::from_millis(1);
+
+/// Stands for "nothing is due" among deadlines.
 const NEVER: u64 = u64::MAX;
 
 /// One partition's open batch.
 pub(super) struct Accumulator {
     shared: Arc<Shared>,
     partition: Arc<PartitionState>,
-    /// When the open batch's linger is over, in nanoseconds of the monotonic clock; or [`NEVER`].
-    /// Written under the lock; read without, to find out whether taking the lock is worth it.
+    /// The earlier of the two deadlines of [`OpenBatch`]. Written under the lock; read without, to
+    /// find out whether taking the lock is worth it.
     deadline: AtomicU64,
     open: Mutex<OpenBatch>,
 }
@@ -132,8 +147,12 @@ struct OpenBatch {
     rules: Rules,
     /// Sequence number of the batch's first record.
     base_sequence: i32,
+    /// When the batch's linger is over, in nanoseconds of the monotonic clock; or [`NEVER`].
+    linger_end: u64,
     /// End of what was appended and has to be synced before it is acknowledged.
     synced_end: Offset,
+    /// When a sync is to be asked for, if nobody has waited for one by then; or [`NEVER`].
+    sync_due: u64,
     /// Set when the partition is no longer reachable by name: no more records.
     retired: bool,
 }
@@ -148,7 +167,9 @@ impl Accumulator {
             receipts: ReceiptPool::default(),
             rules: Rules::of(&partition.config(), 0),
             base_sequence: 0,
+            linger_end: NEVER,
             synced_end: 0,
+            sync_due: NEVER,
             retired: false,
         };
         Self {
@@ -180,7 +201,7 @@ impl Accumulator {
         if open.receipt.is_some()
             && open.builder.size() + size > batch_size.min(open.rules.max_batch_bytes)
         {
-            self.append(&mut open, Waiting::Nobody);
+            self.append(&mut open, Sync::Later);
         }
         let starts_batch = open.receipt.is_none();
         if sticky.is_some_and(|sticky| sticky.is_due(size, batch_size, starts_batch)) {
@@ -203,9 +224,10 @@ impl Accumulator {
             });
         }
         if open.builder.size() >= batch_size || self.shared.settings.linger.is_zero() {
-            self.append(&mut open, Waiting::Nobody);
+            self.append(&mut open, Sync::Later);
         } else if starts_batch {
-            self.start_linger();
+            open.linger_end = self.shared.schedule();
+            self.show_deadline(&open);
         }
         Ok(Pushed::Accepted(delivery))
     }
@@ -213,7 +235,7 @@ impl Accumulator {
     /// Appends the open batch, if there is one.
     pub(super) fn append_now(&self) {
         let mut open = self.open.lock();
-        self.append(&mut open, Waiting::Somebody);
+        self.append(&mut open, Sync::ByWaiter);
     }
 
     /// Appends the open batch if it is the one that `receipt` belongs to.
@@ -224,24 +246,37 @@ impl Accumulator {
             .as_deref()
             .is_some_and(|current| std::ptr::eq(current, receipt))
         {
-            self.append(&mut open, Waiting::Somebody);
+            self.append(&mut open, Sync::ByWaiter);
         }
     }
 
-    /// Appends the open batch if its linger is over; else returns when it is.
+    /// Appends the open batch if its linger is over, and asks for the sync that nobody asked for;
+    /// returns when there will be something to do next.
     pub(super) fn append_due(&self, now: Duration) -> Option<Duration> {
-        let deadline = self.deadline.load(Ordering::Acquire);
-        if deadline > nanos(now) {
-            return (deadline != NEVER).then(|| Duration::from_nanos(deadline));
+        if self.deadline.load(Ordering::Acquire) <= nanos(now) {
+            let mut open = self.open.lock();
+            if open.linger_end <= nanos(now) {
+                self.append(&mut open, Sync::Now);
+            }
+            if open.sync_due <= nanos(now) {
+                self.request_sync(&mut open);
+            }
+            self.show_deadline(&open);
         }
-        let mut open = self.open.lock();
-        // It may have been appended, and the next one opened, before the lock was ours.
-        let deadline = self.deadline.load(Ordering::Acquire);
-        if deadline > nanos(now) {
-            return (deadline != NEVER).then(|| Duration::from_nanos(deadline));
+        let next = self.deadline.load(Ordering::Acquire);
+        (next != NEVER).then(|| Duration::from_nanos(next))
+    }
+
+    fn show_deadline(&self, open: &OpenBatch) {
+        let deadline = open.linger_end.min(open.sync_due);
+        self.deadline.store(deadline, Ordering::Release);
+    }
+
+    fn request_sync(&self, open: &mut OpenBatch) {
+        open.sync_due = NEVER;
+        if self.partition.durable_end() < open.synced_end {
+            self.partition.request_sync();
         }
-        self.append(&mut open, Waiting::Nobody);
-        None
     }
 
     /// Blocks until everything that was appended here, and has to be synced, is on the device.
@@ -257,7 +292,7 @@ impl Accumulator {
     /// Settles what is open and accepts no more.
     pub(super) fn retire(&self) {
         let mut open = self.open.lock();
-        self.append(&mut open, Waiting::Nobody);
+        self.append(&mut open, Sync::ByWaiter);
         open.retired = true;
     }
 
@@ -302,40 +337,39 @@ impl Accumulator {
         Delivery::new(Arc::clone(receipt), index, timestamp)
     }
 
-    fn start_linger(&self) {
-        let now = self.shared.broker.clock().monotonic();
-        let deadline = now.saturating_add(self.shared.settings.linger);
-        self.deadline.store(nanos(deadline), Ordering::Release);
-        self.shared.schedule(deadline);
-    }
-
     /// Appends the open batch, if there is one, and settles its receipt.
-    fn append(&self, open: &mut OpenBatch, waiting: Waiting) {
+    fn append(&self, open: &mut OpenBatch, sync: Sync) {
         let Some(receipt) = open.receipt.take() else {
             return;
         };
-        self.deadline.store(NEVER, Ordering::Release);
+        open.linger_end = NEVER;
         let outcome = self.try_append(open);
         open.builder.clear();
         match &outcome {
             Ok(settled) => {
                 if let Some(end) = settled.synced_end() {
                     open.synced_end = end;
-                    if waiting == Waiting::Nobody {
-                        // The acknowledgement shall come by itself, without anybody waiting for it.
-                        self.partition.request_sync();
-                    }
+                    self.arrange_sync(open, sync);
                 }
             }
             Err(error) => {
-                self.shared
-                    .failure
-                    .lock()
-                    .get_or_insert_with(|| error.clone());
+                let mut failure = self.shared.failure.lock();
+                failure.get_or_insert_with(|| error.clone());
             }
         }
+        self.show_deadline(open);
         receipt.set(outcome);
         open.receipts.give_back(receipt);
+    }
+
+    /// Acknowledgements shall come by themselves, also if nobody waits for them.
+    fn arrange_sync(&self, open: &mut OpenBatch, sync: Sync) {
+        match sync {
+            Sync::ByWaiter => {}
+            Sync::Now => self.request_sync(open),
+            Sync::Later if open.sync_due == NEVER => open.sync_due = self.shared.schedule(),
+            Sync::Later => {}
+        }
     }
 
     fn try_append(&self, open: &mut OpenBatch) -> Result<Settled> {
@@ -376,11 +410,15 @@ impl fmt::Debug for Accumulator {
     }
 }
 
-/// Whether somebody is about to wait for the batch: then the sync is theirs to start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waiting {
-    Nobody,
-    Somebody,
+/// How an appended batch gets onto the device, if its acknowledgement demands that.
+#[derive(Debug, Clone, Copy)]
+enum Sync {
+    /// Somebody is about to wait for it, and will sync.
+    ByWaiter,
+    /// Once it has lingered like a batch, unless somebody waits before.
+    Later,
+    /// It has lingered enough.
+    Now,
 }
 
 /// The sequence number `count` records after `sequence`: after `i32::MAX` comes 0.

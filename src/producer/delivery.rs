@@ -85,9 +85,10 @@ impl Delivery {
         match self.receipt.outcome.get() {
             None => false,
             Some(Err(_)) => true,
-            Some(Ok(settled)) => settled
-                .synced_end()
-                .is_none_or(|end| self.receipt.partition.durable_end() >= end),
+            Some(Ok(settled)) => settled.synced_end().is_none_or(|end| {
+                let partition = &self.receipt.partition;
+                partition.durable_end() >= end || partition.log().check_failure().is_err()
+            }),
         }
     }
 

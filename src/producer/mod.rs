@@ -111,6 +111,10 @@ impl Producer {
     /// What is wrong with the record itself; it was not sent then: `UnknownTopic`,
     /// `UnknownPartition`, `RecordTooLarge`, `InvalidTimestamp`, `InvalidRecord`. `Closed` after the
     /// broker was closed.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a record is built for one send"
+    )]
     pub fn send(&self, record: Record<'_>) -> Result<Delivery> {
         self.core.send(&record)
     }

@@ -5,10 +5,15 @@
     reason = "modules of one test binary share items by `pub`"
 )]
 
+mod api;
 mod crash;
 mod damage;
+mod examples;
 mod faults;
 mod flips;
+mod kill;
 mod lifecycle;
+mod model;
+mod random;
 mod rolling;
 mod support;

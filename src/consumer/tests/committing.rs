@@ -25,6 +25,25 @@ fn a_commit_covers_what_poll_returned_and_the_next_consumer_goes_on_there() {
 }
 
 #[test]
+fn a_commit_follows_a_seek() {
+    let broker = broker_with("t", 1);
+    append(&broker, "t", 0, 0..10);
+    let mut consumer = subscribed(earliest(&broker).group("g").max_poll_records(4), "t");
+    look(&mut consumer);
+    for (position, next) in [
+        (Position::Earliest, 4),
+        (Position::Offset(5), 9),
+        (Position::Latest, 10),
+    ] {
+        consumer.seek(&id("t", 0), position).unwrap();
+        look(&mut consumer);
+        consumer.commit().unwrap();
+        let committed = consumer.committed(&id("t", 0)).unwrap();
+        assert_eq!(committed, Some(next), "{position:?}");
+    }
+}
+
+#[test]
 fn commits_survive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     for start in [0, 4, 8] {

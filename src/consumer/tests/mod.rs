@@ -30,10 +30,7 @@ fn partition(broker: &Broker, topic: &str, number: u32) -> Partition {
 /// Appends one batch with a record for each number.
 fn append(broker: &Broker, topic: &str, number: u32, values: impl IntoIterator<Item = u64>) {
     let values: Vec<String> = values.into_iter().map(|value| value.to_string()).collect();
-    let records: Vec<_> = values
-        .iter()
-        .map(|value| Record::value_only(value))
-        .collect();
+    let records: Vec<_> = values.iter().map(Record::value_only).collect();
     partition(broker, topic, number).append(&records).unwrap();
 }
 

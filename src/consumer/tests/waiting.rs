@@ -1,10 +1,13 @@
 //! Blocked polls: nobody sleeps through a record, and everybody can be woken.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Instant;
 
 use super::*;
-use crate::Error;
+use crate::sim::SimDisk;
+use crate::{Clock, Error, Timestamp};
 
 #[test]
 fn a_poll_that_finds_nothing_ends_with_its_time_out() {
@@ -43,6 +46,93 @@ fn no_wake_up_is_lost() {
     writer.join().unwrap();
     seen.sort_unstable();
     assert_eq!(seen, (0..count).collect::<Vec<_>>());
+}
+
+/// The writer appends each record while the consumer is on its way to sleep. The consumer sets out a
+/// little later each time, so that the record hits every step of *register, look again, park*.
+#[test]
+fn no_wake_up_is_lost_on_the_way_to_sleep() {
+    let rounds = 20_000;
+    let broker = broker_with("t", 1);
+    let mut consumer = subscribed(earliest(&broker), "t");
+    let seen = Arc::new(AtomicU64::new(0));
+    let writer = {
+        let (broker, seen) = (broker.clone(), Arc::clone(&seen));
+        thread::spawn(move || {
+            for value in 0..rounds {
+                while seen.load(Ordering::Acquire) < value {
+                    thread::yield_now();
+                }
+                append(&broker, "t", 0, [value]);
+            }
+        })
+    };
+    for value in 0..rounds {
+        let late = value * 7 % 4_000;
+        for step in 0..late {
+            std::hint::black_box(step);
+        }
+        // A lost wake-up would sit here until the end.
+        assert_eq!(values(&consumer.poll(LONG).unwrap()), [value]);
+        seen.store(value + 1, Ordering::Release);
+    }
+    writer.join().unwrap();
+}
+
+/// A clock that appends a record when it is looked at for the n-th time, in the middle of a poll.
+#[derive(Debug, Clone, Default)]
+struct AppendingClock {
+    looks_left: Arc<AtomicU64>,
+    partition: Arc<OnceLock<Partition>>,
+}
+
+impl Clock for AppendingClock {
+    fn wall(&self) -> Timestamp {
+        0
+    }
+
+    fn monotonic(&self) -> Duration {
+        let left = self.looks_left.load(Ordering::SeqCst);
+        self.looks_left
+            .store(left.saturating_sub(1), Ordering::SeqCst);
+        if let (1, Some(partition)) = (left, self.partition.get()) {
+            partition.append(&[Record::value_only("7")]).unwrap();
+        }
+        Duration::ZERO
+    }
+}
+
+#[test]
+fn a_record_is_seen_whenever_it_comes_on_the_way_to_sleep() {
+    let clock = AppendingClock::default();
+    let builder = Broker::builder("data")
+        .storage(SimDisk::new())
+        .background(false);
+    let broker = builder.clock(clock.clone()).open().unwrap();
+    broker.create_topic("t", TopicConfig::default()).unwrap();
+    clock.partition.set(partition(&broker, "t", 0)).unwrap();
+    // With an automatic commit to come, a poll looks at the clock at every step.
+    let hour = Some(Duration::from_secs(3600));
+    let mut consumer = subscribed(earliest(&broker).group("g").auto_commit(hour), "t");
+    append(&broker, "t", 0, [1]);
+    assert_eq!(look(&mut consumer).len(), 1);
+    let many = 1_000;
+    clock.looks_left.store(many, Ordering::SeqCst);
+    assert!(consumer.poll(Duration::from_millis(1)).unwrap().is_empty());
+    let looks = many - clock.looks_left.load(Ordering::SeqCst);
+    assert!(
+        looks >= 3,
+        "before the fetch, before the second, before parking"
+    );
+    for look in 1..=looks {
+        clock.looks_left.store(look, Ordering::SeqCst);
+        // If it were missed, this would sleep until the end and find nothing.
+        assert_eq!(
+            values(&consumer.poll(LONG).unwrap()),
+            [7],
+            "at look {look} of {looks}"
+        );
+    }
 }
 
 #[test]

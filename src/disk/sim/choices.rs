@@ -33,12 +33,12 @@ pub(super) enum Fate {
     Sectors(Vec<bool>),
 }
 
-/// What is found where written bytes were lost.
+/// What is found where written bytes were lost, beyond the end of what the disk had before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Filler {
-    /// What was there before; a file that grew by the lost bytes alone did not grow.
+    /// Nothing: a file that grew by the lost bytes alone did not grow.
     ShorterFile,
-    /// The file has its new length; old bytes where there were some, else zeros.
+    /// The file has its new length; what was written there before and is kept, else zeros.
     OldBytes,
     /// The file has its new length, with zeros in the place of what was lost.
     Zeros,

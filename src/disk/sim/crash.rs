@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::choices::{Choice, Fate, Filler, Outcome, Random, choices, sectors};
@@ -143,7 +144,7 @@ impl CrashStates {
     fn power_loss(&mut self, fates: &[Fate], filler: Filler) -> Option<SimDisk> {
         let mut left = self.replay.certain.clone();
         for (pending, fate) in self.replay.pending.iter().zip(fates) {
-            carry_out(&mut left, pending, fate, filler);
+            carry_out(&mut left, &self.replay.certain, pending, fate, filler);
         }
         if !self.made.insert(left.fingerprint(&self.replay.certain)) {
             return None;
@@ -190,7 +191,22 @@ impl fmt::Debug for CrashStates {
 }
 
 /// Lets an unsynced operation reach the disk, or not.
-fn carry_out(left: &mut Snapshot, pending: &Pending, fate: &Fate, filler: Filler) {
+fn carry_out(
+    left: &mut Snapshot,
+    certain: &Snapshot,
+    pending: &Pending,
+    fate: &Fate,
+    filler: Filler,
+) {
+    let lose = |left: &mut Snapshot, file, position: usize, len| {
+        lose(
+            left,
+            certain.len_of(file),
+            file,
+            position..position + len,
+            filler,
+        );
+    };
     match (&pending.op, fate) {
         (_, Fate::Kept) => pending.make_certain(left),
         (
@@ -200,7 +216,7 @@ fn carry_out(left: &mut Snapshot, pending: &Pending, fate: &Fate, filler: Filler
                 bytes,
             },
             Fate::Lost,
-        ) => lose(left, *file, *position, bytes.len(), filler),
+        ) => lose(left, *file, *position, bytes.len()),
         (
             Op::Write {
                 file,
@@ -214,7 +230,7 @@ fn carry_out(left: &mut Snapshot, pending: &Pending, fate: &Fate, filler: Filler
                 if *kept {
                     left.write(*file, at, &bytes[piece]);
                 } else {
-                    lose(left, *file, at, piece.len(), filler);
+                    lose(left, *file, at, piece.len());
                 }
             }
         }
@@ -222,21 +238,22 @@ fn carry_out(left: &mut Snapshot, pending: &Pending, fate: &Fate, filler: Filler
     }
 }
 
-/// Loses written bytes; what is in their place says `filler`.
-fn lose(left: &mut Snapshot, file: NodeId, position: usize, len: usize, filler: Filler) {
-    let Some(content) = (filler != Filler::ShorterFile)
-        .then(|| left.content_mut(file))
-        .flatten()
-    else {
+/// Loses written bytes. Where the disk had bytes before, it has them still, for a sector is written as
+/// a whole or not at all; `filler` says what is found beyond those.
+fn lose(left: &mut Snapshot, had: usize, file: NodeId, written: Range<usize>, filler: Filler) {
+    if filler == Filler::ShorterFile {
+        return;
+    }
+    let Some(content) = left.content_mut(file) else {
         return;
     };
-    let end = position + len;
-    if content.len() < end {
-        content.resize(end, 0);
+    if content.len() < written.end {
+        content.resize(written.end, 0);
     }
+    let new = written.start.max(had).min(written.end)..written.end;
     match filler {
         Filler::ShorterFile | Filler::OldBytes => {}
-        Filler::Zeros => content[position..end].fill(0),
-        Filler::Noise => Random::new(position as u64).fill(&mut content[position..end]),
+        Filler::Zeros => content[new].fill(0),
+        Filler::Noise => Random::new(new.start as u64).fill(&mut content[new]),
     }
 }

@@ -18,8 +18,9 @@
 //!
 //! The rules are harsher than those of most file systems: what works here works there.
 //! Bytes that a successful sync of their file covers are safe. Each later write or cut may be lost
-//! or kept by itself, a write also by 512-byte sectors, whatever the order; where bytes are lost, a
-//! file is shorter, or holds its old bytes, zeros, or noise. A name that was made, replaced or removed
+//! or kept by itself, a write also by 512-byte sectors, whatever the order. Where new bytes are lost,
+//! the file is shorter, or holds zeros or noise in their place; where the disk had bytes before, it
+//! has those (a sector is written as a whole, or not at all). A name that was made, replaced or removed
 //! is back as before unless its directory was synced after that; a synced file without a durable name
 //! is gone.
 //!

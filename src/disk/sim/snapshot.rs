@@ -84,6 +84,13 @@ impl Snapshot {
         }
     }
 
+    pub(super) fn len_of(&self, file: NodeId) -> usize {
+        match self.nodes.get(file) {
+            Some(SnapNode::File(content)) => content.len(),
+            _ => 0,
+        }
+    }
+
     pub(super) fn content_mut(&mut self, file: NodeId) -> Option<&mut Vec<u8>> {
         match self.nodes.get_mut(file) {
             Some(SnapNode::File(content)) => Some(Arc::make_mut(content)),

@@ -245,7 +245,7 @@ impl<'a> Recovery<'a> {
             producers: self.producers,
             // What an earlier process created may have never become durable.
             names_unsynced: self.names_unsynced || !is_clean,
-            changed: !is_clean || !self.report.rebuilt.is_empty(),
+            changed: !is_clean || self.names_unsynced || !self.report.rebuilt.is_empty(),
             uncut: false,
             closed: false,
         };

@@ -145,8 +145,9 @@ fn records_of_one_batch_share_one_sync() {
     send(&producer, "warm").unwrap().wait().unwrap();
     let before = fixture.disk.count(Operation::Sync);
     let sent: Vec<_> = (0..100).map(|_| send(&producer, "a").unwrap()).collect();
-    sent.into_iter()
-        .for_each(|delivery| drop(delivery.wait().unwrap()));
+    for delivery in sent {
+        delivery.wait().unwrap();
+    }
     assert_eq!(fixture.disk.count(Operation::Sync) - before, 1);
 }
 
@@ -213,4 +214,42 @@ fn close_flushes_and_clones_go_on() {
     send(&clone, "b").unwrap();
     clone.close().unwrap();
     assert_eq!(fixture.end(0), 2);
+}
+
+#[test]
+fn without_linger_a_sync_that_nobody_waits_for_comes_a_little_later() {
+    let fixture = Fixture::new(1);
+    let producer = fixture.build(|builder| {
+        builder
+            .durability(Durability::Synced)
+            .linger(Duration::ZERO)
+    });
+    let first = send(&producer, "a").unwrap();
+    let second = send(&producer, "b").unwrap();
+    fixture.pass(Duration::ZERO);
+    assert!(!first.is_done());
+    fixture.pass(Duration::from_millis(1));
+    assert!(first.is_done() && second.is_done());
+    send(&producer, "c").unwrap().wait().unwrap();
+    let syncs = fixture.disk.count(Operation::Sync);
+    fixture.pass(Duration::from_millis(1));
+    assert_eq!(
+        fixture.disk.count(Operation::Sync),
+        syncs,
+        "`c` was waited for"
+    );
+}
+
+#[test]
+fn full_synced_batches_are_acknowledged_though_more_and_more_follow() {
+    let fixture = Fixture::new(1);
+    let producer = fixture.build(|builder| builder.durability(Durability::Synced).batch_size(0));
+    let first = send(&producer, "a").unwrap();
+    for _ in 0..4 {
+        fixture.pass(Duration::from_millis(1));
+        send(&producer, "b").unwrap();
+        assert!(!first.is_done());
+    }
+    fixture.pass(Duration::from_millis(1));
+    assert!(first.is_done());
 }

@@ -73,8 +73,10 @@ fn a_failed_sync_is_indefinite_and_stops_the_partition() {
     fixture
         .disk
         .fail(Fault::error(Operation::Sync, io::ErrorKind::Other).on_path(".log"));
-    let waited = send(&producer, "b").unwrap().wait().unwrap_err();
+    let (first, second) = (send(&producer, "b").unwrap(), send(&producer, "b").unwrap());
+    let waited = first.wait().unwrap_err();
     assert!(waited.is_indefinite(), "{waited}");
+    assert!(second.is_done(), "waiting longer would not help");
     let later = send(&producer, "c").unwrap().wait();
     assert!(
         matches!(later, Err(Error::StorageFailed { .. })),

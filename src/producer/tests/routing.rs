@@ -25,7 +25,6 @@ fn a_record_is_read_back_as_it_was_sent() {
     assert_eq!(record.timestamp(), 5);
     let headers: Vec<_> = record
         .headers()
-        .into_iter()
         .map(|header| (header.key(), header.value()))
         .collect();
     assert_eq!(headers, [("h", Some(&b"1"[..])), ("h", None)]);

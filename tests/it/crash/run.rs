@@ -31,9 +31,11 @@ pub struct Run {
 }
 
 impl Run {
-    pub fn new(disk: SimDisk, durability: Durability) -> Self {
-        disk.write(Path::new(DIR).join("README"), "not a file of the log")
-            .expect("a directory");
+    pub fn new(disk: SimDisk, durability: Durability, prepared: bool) -> Self {
+        if prepared {
+            disk.write(Path::new(DIR).join("README"), "not a file of the log")
+                .expect("a directory");
+        }
         let mut run = Self {
             disk,
             clock: ManualClock::new(START),

@@ -44,7 +44,7 @@ pub fn record<'a>(
         .into_iter()
         .filter(|workload| workload.name.contains(&wanted))
     {
-        let mut run = Run::new(disk(), workload.durability);
+        let mut run = Run::new(disk(), workload.durability, workload.prepared);
         (workload.program)(&mut run);
         run.learn_boundaries();
         let Run {

@@ -13,6 +13,8 @@ pub struct Workload {
     pub name: &'static str,
     /// What acknowledges commits of offsets.
     pub durability: Durability,
+    /// The data directory is there already.
+    pub prepared: bool,
     pub program: fn(&mut Run),
 }
 
@@ -20,6 +22,7 @@ const fn written(name: &'static str, program: fn(&mut Run)) -> Workload {
     Workload {
         name,
         durability: Durability::Written,
+        prepared: true,
         program,
     }
 }
@@ -28,11 +31,16 @@ const fn synced(name: &'static str, program: fn(&mut Run)) -> Workload {
     Workload {
         name,
         durability: Durability::Synced,
+        prepared: true,
         program,
     }
 }
 
 pub const WORKLOADS: &[Workload] = &[
+    Workload {
+        prepared: false,
+        ..written("a new data directory", appends_synced)
+    },
     written("appends that survive the process", appends_written),
     written("appends that survive power loss", appends_synced),
     written("several partitions", several_partitions),

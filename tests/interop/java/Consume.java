@@ -1,0 +1,107 @@
+import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Properties;
+
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+import org.apache.kafka.common.serialization.ByteArraySerializer;
+
+/**
+ * Appends to every partition of the topics, then reads them from their beginning to their end, and the
+ * committed offsets of the groups: {@code Consume <bootstrap> <records.jsonl> <appended.jsonl> <offsets.jsonl> <topic,...> <group,...>}.
+ *
+ * <p>The appended records prove that the broker not only reads the partitions but goes on with them; what it
+ * acknowledged goes to its own file.
+ */
+public final class Consume {
+    /**
+     * Idempotent ones, whose ids a new cluster counts from 0. If the log's own producers had the same ids, the broker
+     * would take these records for repetitions and drop them.
+     */
+    private static final int PRODUCERS = 4;
+    private static final long TIMESTAMP = 1_750_000_000_000L;
+
+    private Consume() { }
+
+    public static void main(String[] args) throws Exception {
+        String bootstrap = args[0];
+        try (PrintWriter records = Json.create(args[1]); PrintWriter appended = Json.create(args[2]);
+             PrintWriter offsets = Json.create(args[3])) {
+            List<TopicPartition> partitions = partitions(bootstrap, args[4].split(","));
+            append(bootstrap, partitions, appended);
+            read(bootstrap, partitions, records);
+            committed(bootstrap, args[5].split(","), offsets);
+        }
+    }
+
+    private static List<TopicPartition> partitions(String bootstrap, String[] topics) throws Exception {
+        List<TopicPartition> partitions = new ArrayList<>();
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrap))) {
+            admin.describeTopics(List.of(topics)).allTopicNames().get().forEach((name, topic) ->
+                topic.partitions().forEach(p -> partitions.add(new TopicPartition(name, p.partition()))));
+        }
+        return partitions;
+    }
+
+    private static void append(String bootstrap, List<TopicPartition> partitions, PrintWriter out) throws Exception {
+        Properties config = new Properties();
+        config.put("bootstrap.servers", bootstrap);
+        config.put("acks", "all");
+        byte[] key = "appended".getBytes(StandardCharsets.UTF_8);    // compacted topics insist on one
+        for (int i = 0; i < PRODUCERS; i++) {
+            byte[] value = ("appended by the broker's producer " + i).getBytes(StandardCharsets.UTF_8);
+            try (var producer = new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer())) {
+                for (TopicPartition tp : partitions) {
+                    var record = new ProducerRecord<>(tp.topic(), tp.partition(), TIMESTAMP, key, value);
+                    RecordMetadata at = producer.send(record).get();
+                    Json.print(out, Json.record(at.topic(), at.partition(), at.offset(), at.timestamp(),
+                        key, value, record.headers()));
+                }
+            }
+        }
+    }
+
+    private static void read(String bootstrap, List<TopicPartition> partitions, PrintWriter out) {
+        Properties config = new Properties();
+        config.put("bootstrap.servers", bootstrap);
+        config.put("isolation.level", "read_committed");
+        config.put("max.poll.records", "5000");
+        // Without a group id, and with "none": a hole at the start is an error, not a silent skip.
+        config.put("auto.offset.reset", "none");
+        try (var consumer = new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
+            consumer.assign(partitions);
+            consumer.seekToBeginning(partitions);
+            Map<TopicPartition, Long> ends = consumer.endOffsets(partitions);
+            long deadline = System.nanoTime() + Duration.ofSeconds(60).toNanos();
+            while (!ends.entrySet().stream().allMatch(end -> consumer.position(end.getKey()) >= end.getValue())) {
+                if (System.nanoTime() > deadline) {
+                    throw new IllegalStateException("no end in sight: want " + ends);
+                }
+                for (ConsumerRecord<byte[], byte[]> r : consumer.poll(Duration.ofMillis(200))) {
+                    Json.print(out, Json.record(r.topic(), r.partition(), r.offset(), r.timestamp(),
+                        r.key(), r.value(), r.headers()));
+                }
+            }
+        }
+    }
+
+    private static void committed(String bootstrap, String[] groups, PrintWriter out) throws Exception {
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrap))) {
+            for (String group : groups) {
+                admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata().get().forEach((tp, committed) ->
+                    Json.print(out, Json.committed(group, tp.topic(), tp.partition(), committed.offset(),
+                        committed.metadata())));
+            }
+        }
+    }
+}
