@@ -71,7 +71,7 @@ fn run(mut options: Options) -> Outcome {
     let topic = options.topic.as_deref().ok_or("--topic is needed")?;
     let mut consumer = consumer(&broker, topic, &options)?;
     let printed = print_records(&mut consumer, &options, &format)?;
-    eprintln!("Processed a total of {printed} messages");
+    support::note(&format!("Processed a total of {printed} messages"));
     check(
         !demonstrates || Some(printed) == options.max_messages,
         || "not all demo records were read".to_owned(),

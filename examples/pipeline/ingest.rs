@@ -1,6 +1,5 @@
 //! From the file into the topic, going on where the last run ended.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::io::{IsTerminal, Write, stderr};
@@ -245,10 +244,8 @@ fn raise_limit(broker: &Broker, topic: &Topic, line: &Line<'_>, out: &mut impl W
         return Ok(()); // Any topic takes this: 1 MiB is the default.
     }
     let config = topic.config();
-    let settings: BTreeMap<_, _> = config.entries().into_iter().collect();
-    let limit: usize = settings
-        .get("max.message.bytes")
-        .map_or(Ok(0), |limit| limit.parse())?;
+    let limit = config.get("max.message.bytes");
+    let limit: usize = limit.map_or(Ok(0), |limit| limit.parse())?;
     if needed > limit {
         let number = line.place.line;
         writeln!(

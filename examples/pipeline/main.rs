@@ -27,9 +27,10 @@ mod support;
 mod verify;
 
 use std::io::{Write, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use streamlog::{Broker, TopicConfig};
@@ -67,7 +68,7 @@ fn run(options: &Options) -> Outcome {
     let input = source::Input::find(options.input.as_deref())?;
     writeln!(out, "reading {}", input.describe())?;
 
-    let broker = Broker::open(dir.path())?;
+    let broker = open(dir.path())?;
     if !broker.recovery_report().clean_shutdown {
         writeln!(out, "the last run was killed; its records were recovered")?;
     }
@@ -96,4 +97,18 @@ fn run(options: &Options) -> Outcome {
     )?;
     broker.close()?;
     Ok(())
+}
+
+/// Opens the directory. A process that was just killed may take a moment to be gone, and its lock
+/// with it: who starts us again at once need not wait for that.
+fn open(dir: &Path) -> streamlog::Result<Broker> {
+    let patience = Instant::now() + Duration::from_secs(3);
+    loop {
+        match Broker::open(dir) {
+            Err(streamlog::Error::Locked { .. }) if Instant::now() < patience => {
+                thread::sleep(Duration::from_millis(20));
+            }
+            opened => return opened,
+        }
+    }
 }

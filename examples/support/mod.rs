@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "every example uses a part of this")]
 
 use std::error::Error;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -19,10 +19,15 @@ pub(crate) fn exit(outcome: Outcome) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            note(&format!("error: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// A line on stderr, if anybody is there to read it.
+pub(crate) fn note(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {

@@ -141,7 +141,8 @@ impl Registry {
         let number = u64::try_from(reserved.next_id).unwrap_or(0);
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&mix(self.seed ^ mix(number)).to_be_bytes());
-        bytes[8..].copy_from_slice(&number.to_be_bytes());
+        // A permutation: different numbers stay different.
+        bytes[8..].copy_from_slice(&mix(number).to_be_bytes());
         TopicId::from_random(bytes)
     }
 
