@@ -63,6 +63,7 @@ pub fn open(disk: &SimDisk, durability: Durability) -> Outcome<Broker> {
         .storage(disk.clone())
         .clock(clock)
         .background(false)
+        .offsets_topic_partitions(3)
         .seed(1);
     expect("open", builder.durability(durability).open())
 }

@@ -69,6 +69,7 @@ impl Run {
             .clock(self.clock.clone());
         let opened = builder
             .background(false)
+            .offsets_topic_partitions(3)
             .seed(7)
             .durability(self.durability)
             .open();
@@ -501,6 +502,7 @@ impl Run {
             .clock(self.clock.clone());
         let broker = builder
             .background(false)
+            .offsets_topic_partitions(3)
             .seed(8)
             .durability(self.durability)
             .open()
