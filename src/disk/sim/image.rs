@@ -60,7 +60,7 @@ impl DiskImage {
     /// The image without one file, for comparisons that leave it out.
     #[must_use]
     pub fn without(mut self, path: impl AsRef<Path>) -> Self {
-        self.entries.remove(path.as_ref());
+        self.entries.remove(path.as_ref().as_os_str());
         self
     }
 
