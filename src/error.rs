@@ -4,6 +4,7 @@
 //! [`Error::is_indefinite`] answer the two questions that generic retry code asks.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::record::{Offset, TopicPartition};
@@ -180,20 +181,26 @@ pub enum Error {
     },
     /// Stored bytes contradict the format: damage, or a bug. (A torn tail is not this: recovery
     /// trims it.) Nothing was deleted; records outside the damage stay readable.
-    #[error("{}: corrupt at byte {position}: {reason}", .file.display())]
+    #[error("{}: corrupt at byte {position}{}: {reason}", .file.display(), of_offsets(.offsets))]
     Corrupt {
         /// The damaged file.
         file: PathBuf,
         /// Byte position of the damage, or of the batch that holds it.
         position: u64,
+        /// Offsets that cannot be read because of it, where that is known. A reader that seeks to
+        /// the end of this range goes on without them.
+        offsets: Option<Range<Offset>>,
         /// What is wrong with the bytes.
         reason: String,
     },
     /// A file that held acknowledged records is gone, or shorter than it was.
-    #[error("{}: {reason}; restore the file from a copy", .file.display())]
+    #[error("{}: missing{}: {reason}; restore the file from a copy", .file.display(), of_offsets(.offsets))]
     MissingSegment {
         /// The missing or shortened file.
         file: PathBuf,
+        /// Offsets that cannot be read because of it, where that is known. A reader that seeks to
+        /// the end of this range goes on without them.
+        offsets: Option<Range<Offset>>,
         /// What was expected.
         reason: String,
     },
@@ -296,13 +303,39 @@ impl Error {
         }
     }
 
+    /// The same damage, with the offsets that it makes unreadable.
+    #[must_use]
+    pub(crate) fn with_offsets(mut self, lost: Range<Offset>) -> Self {
+        if let Self::Corrupt { offsets, .. } | Self::MissingSegment { offsets, .. } = &mut self {
+            *offsets = Some(lost);
+        }
+        self
+    }
+
+    /// A file that held records is gone, or shorter than it was.
+    pub(crate) fn missing(file: &Path, reason: impl Into<String>) -> Self {
+        Self::MissingSegment {
+            file: file.to_path_buf(),
+            offsets: None,
+            reason: reason.into(),
+        }
+    }
+
     pub(crate) fn corrupt(file: &Path, position: u64, reason: impl Into<String>) -> Self {
         Self::Corrupt {
             file: file.to_path_buf(),
             position,
+            offsets: None,
             reason: reason.into(),
         }
     }
+}
+
+/// For messages.
+fn of_offsets(offsets: &Option<Range<Offset>>) -> String {
+    offsets.as_ref().map_or_else(String::new, |lost| {
+        format!(", offsets {}..{}", lost.start, lost.end)
+    })
 }
 
 #[cfg(test)]

@@ -219,6 +219,7 @@ impl BrokerState {
             root: &self.root,
             ends: Arc::clone(&self.ends),
             housekeeping: Arc::clone(&self.housekeeping),
+            is_known: false,
             clean: true,
             recovery_points: Checkpoint::default(),
             log_starts: Checkpoint::default(),

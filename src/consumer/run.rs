@@ -224,6 +224,7 @@ fn corrupt(partition: &TopicPartition, header: &BatchHeader, at: usize, reason: 
     let reason = format!("batch of offsets {first} to {last}: {reason}");
     let at = u64::try_from(at).unwrap_or(u64::MAX);
     Error::corrupt(Path::new(&partition.to_string()), at, reason)
+        .with_offsets(first..header.next_offset())
 }
 
 impl BatchStamp {

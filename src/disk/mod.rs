@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use append_file::{AppendFile, MappedBytes};
-use map::Map;
+pub(crate) use map::Map;
 
 use crate::error::{Error, Result};
 

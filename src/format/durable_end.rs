@@ -20,7 +20,8 @@
 //! | 8 | 8 | generation |
 //! | 16 | 16 | topic id |
 //! | 32 | 8 | base offset of the segment |
-//! | 40 | 8 | position |
+//! | 40 | 4 | position |
+//! | 44 | 4 | index digest |
 //! | 48 | 8 | end offset |
 //! | 56 | 4 | frame digest |
 //! | 60 | 4 | CRC-32 of bytes 0..60 |
@@ -49,14 +50,18 @@ pub(crate) struct Slot {
     pub(crate) partition: u32,
     /// Base offset of the segment that was active.
     pub(crate) segment_base: u64,
-    /// Everything below this byte of that segment was synced, and all segments before it.
-    pub(crate) position: u64,
+    /// Everything below this byte of that segment was synced, and all segments before it. Segments
+    /// are shorter than 2 GiB.
+    pub(crate) position: u32,
     /// Offset of the next record at that position.
     pub(crate) end_offset: u64,
     /// [`Slot::CLEAN`]; other bits are ignored.
     pub(crate) flags: u8,
     /// [`FrameDigest`](super::seal::FrameDigest) of the segment up to the position.
     pub(crate) digest: u32,
+    /// CRC-32 of the bytes of the segment's offset index and time index, as in a
+    /// [`Seal`](super::seal::Seal); 0 unless clean.
+    pub(crate) index_digest: u32,
 }
 
 impl Slot {
@@ -76,7 +81,8 @@ pub(crate) fn encode(slot: &Slot) -> [u8; SLOT_LEN] {
     bytes[8..16].copy_from_slice(&slot.generation.to_be_bytes());
     bytes[16..32].copy_from_slice(&slot.topic_id.0);
     bytes[32..40].copy_from_slice(&slot.segment_base.to_be_bytes());
-    bytes[40..48].copy_from_slice(&slot.position.to_be_bytes());
+    bytes[40..44].copy_from_slice(&slot.position.to_be_bytes());
+    bytes[44..48].copy_from_slice(&slot.index_digest.to_be_bytes());
     bytes[48..56].copy_from_slice(&slot.end_offset.to_be_bytes());
     bytes[56..CRC_AT].copy_from_slice(&slot.digest.to_be_bytes());
     let checksum = crc32fast::hash(&bytes[..CRC_AT]);
@@ -96,7 +102,8 @@ pub(crate) fn decode(bytes: &[u8; SLOT_LEN]) -> Option<Slot> {
     let generation = reader.u64().ok()?;
     let topic_id = TopicId(reader.array().ok()?);
     let segment_base = reader.u64().ok()?;
-    let position = reader.u64().ok()?;
+    let position = reader.u32().ok()?;
+    let index_digest = reader.u32().ok()?;
     let end_offset = reader.u64().ok()?;
     let digest = reader.u32().ok()?;
     let checksum = reader.u32().ok()?;
@@ -109,6 +116,7 @@ pub(crate) fn decode(bytes: &[u8; SLOT_LEN]) -> Option<Slot> {
         end_offset,
         flags,
         digest,
+        index_digest,
     };
     (checksum == crc32fast::hash(&bytes[..CRC_AT]) && segment_base <= end_offset).then_some(slot)
 }
@@ -136,6 +144,7 @@ mod tests {
         end_offset: 99,
         flags: Slot::CLEAN,
         digest: 0xdead_beef,
+        index_digest: 0xcafe_f00d,
     };
 
     #[rustfmt::skip]
@@ -144,7 +153,7 @@ mod tests {
         0, 0, 0, 0, 0, 0, 0, 7,
         0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
         0, 0, 0, 0, 0, 0, 0, 42,
-        0, 0, 0, 0, 0, 0, 0x10, 0,
+        0, 0, 0x10, 0, 0xca, 0xfe, 0xf0, 0x0d,
         0, 0, 0, 0, 0, 0, 0, 99,
         0xde, 0xad, 0xbe, 0xef,
     ];

@@ -14,14 +14,16 @@
 //! | 24 | 8 | end offset |
 //! | 32 | 8 | largest timestamp |
 //! | 40 | 8 | batches |
-//! | 48 | 4 | CRC-32 of bytes 0..48 |
+//! | 48 | 4 | index digest |
+//! | 52 | 4 | CRC-32 of the first 21 bytes of the first batch |
+//! | 56 | 4 | CRC-32 of bytes 0..56 |
 
 use super::batch::UNPROTECTED_LEN;
 use super::byte_reader::ByteReader;
 use super::{Invalid, Parsed};
 
 /// Size of the file, in bytes.
-pub(crate) const SEAL_LEN: usize = 52;
+pub(crate) const SEAL_LEN: usize = 60;
 
 const VERSION: u8 = 1;
 const CRC_AT: usize = SEAL_LEN - 4;
@@ -41,6 +43,11 @@ pub(crate) struct Seal {
     pub(crate) batches: u64,
     /// Of all its batches.
     pub(crate) frame_digest: u32,
+    /// CRC-32 of the bytes of its offset index and its time index, in this order: Kafka's index files
+    /// have no checksum of their own.
+    pub(crate) index_digest: u32,
+    /// [`FrameDigest`] of the first batch alone: tells another log's file of this name at a glance.
+    pub(crate) first_frame: u32,
 }
 
 pub(crate) fn encode(seal: &Seal) -> [u8; SEAL_LEN] {
@@ -51,7 +58,9 @@ pub(crate) fn encode(seal: &Seal) -> [u8; SEAL_LEN] {
     bytes[16..24].copy_from_slice(&seal.end_position.to_be_bytes());
     bytes[24..32].copy_from_slice(&seal.end_offset.to_be_bytes());
     bytes[32..40].copy_from_slice(&seal.max_timestamp.to_be_bytes());
-    bytes[40..CRC_AT].copy_from_slice(&seal.batches.to_be_bytes());
+    bytes[40..48].copy_from_slice(&seal.batches.to_be_bytes());
+    bytes[48..52].copy_from_slice(&seal.index_digest.to_be_bytes());
+    bytes[52..CRC_AT].copy_from_slice(&seal.first_frame.to_be_bytes());
     let checksum = crc32fast::hash(&bytes[..CRC_AT]);
     bytes[CRC_AT..].copy_from_slice(&checksum.to_be_bytes());
     bytes
@@ -75,6 +84,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Parsed<Seal> {
         max_timestamp: reader.i64()?,
         batches: reader.u64()?,
         frame_digest,
+        index_digest: reader.u32()?,
+        first_frame: reader.u32()?,
     };
     let checksum = reader.u32()?;
     reader.finish()?;
@@ -130,6 +141,8 @@ mod tests {
         max_timestamp: -1,
         batches: 300,
         frame_digest: 0xdead_beef,
+        index_digest: 0xcafe_f00d,
+        first_frame: 0x1234_5678,
     };
 
     #[rustfmt::skip]
@@ -140,6 +153,7 @@ mod tests {
         0, 0, 0, 0, 0, 0, 0x04, 0x12,
         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
         0, 0, 0, 0, 0, 0, 0x01, 0x2c,
+        0xca, 0xfe, 0xf0, 0x0d, 0x12, 0x34, 0x56, 0x78,
     ];
 
     #[test]

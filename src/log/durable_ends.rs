@@ -94,6 +94,7 @@ impl DurableEnds {
             written,
             end_offset: 0,
             next_index: 1 - last_index,
+            retired: false,
         });
         Ok(DurableEnd {
             ends: Arc::clone(self),
@@ -125,8 +126,8 @@ impl DurableEnds {
     }
 }
 
-/// 1 GiB: eight million partitions.
-const LARGEST_FILE: usize = 1 << 30;
+/// 64 MiB: half a million partitions.
+const LARGEST_FILE: usize = 64 << 20;
 
 impl Places {
     /// Keeps the higher generation if two pairs name the same partition.
@@ -172,6 +173,8 @@ struct Turn {
     /// The bound written last in this process.
     end_offset: u64,
     next_index: usize,
+    /// The log is closed: the file may be another broker's by now.
+    retired: bool,
 }
 
 /// A place in the log up to which everything is on the device.
@@ -182,18 +185,18 @@ pub(crate) struct DurablePoint {
     pub(crate) end_offset: u64,
     /// Frame digest of the segment up to `position`.
     pub(crate) digest: u32,
-    /// Written at an orderly close: the segment ends exactly here.
-    pub(crate) clean: bool,
+    /// Given at an orderly close: the segment ends exactly here, and its stored index has this digest.
+    pub(crate) clean: Option<u32>,
 }
 
 impl DurablePoint {
     fn of(slot: &Slot) -> Self {
         Self {
             segment_base: slot.segment_base,
-            position: slot.position,
+            position: slot.position.into(),
             end_offset: slot.end_offset,
             digest: slot.digest,
-            clean: slot.is_clean(),
+            clean: slot.is_clean().then_some(slot.index_digest),
         }
     }
 }
@@ -204,7 +207,8 @@ impl DurableEnd {
         let mut turn = self.turn.lock();
         // A sync that began before a roll may end after it, with less to say.
         // And opening again finds what is there already, and changes no byte.
-        if point.end_offset < turn.end_offset || turn.written == Some(point) {
+        let is_old = point.end_offset < turn.end_offset || turn.written == Some(point);
+        if turn.retired || is_old {
             return Ok(());
         }
         let slot = Slot {
@@ -212,10 +216,12 @@ impl DurableEnd {
             topic_id: self.topic,
             partition: self.partition,
             segment_base: point.segment_base,
-            position: point.position,
+            // A segment that is longer cannot be written; a lower bound is one in any case.
+            position: u32::try_from(point.position).unwrap_or(0),
             end_offset: point.end_offset,
-            flags: if point.clean { Slot::CLEAN } else { 0 },
+            flags: point.clean.map_or(0, |_| Slot::CLEAN),
             digest: point.digest,
+            index_digest: point.clean.unwrap_or(0),
         };
         self.ends.write(
             &durable_end::encode(&slot),
@@ -232,6 +238,11 @@ impl DurableEnd {
     /// Makes this and every other partition's bound durable.
     pub(crate) fn sync(&self) -> Result<()> {
         self.ends.sync()
+    }
+
+    /// Nothing is written here any more.
+    pub(crate) fn retire(&self) {
+        self.turn.lock().retired = true;
     }
 
     /// Gives the pair back when the partition is deleted.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::Log;
-use super::segment::Segment;
+use super::names::FileKind;
+use super::segment::{Place, Segment};
 use crate::disk::MappedBytes;
 use crate::error::{Error, Result};
 use crate::format::batch::BatchHeader;
@@ -21,12 +22,12 @@ pub(crate) struct FetchedBatch {
 #[derive(Debug, Clone)]
 pub(crate) struct Cursor {
     pub(crate) next_offset: Offset,
-    place: Option<Place>,
+    place: Option<CursorPlace>,
 }
 
 /// The batch that starts at `offset` is, or will be, at `position` of `segment`.
 #[derive(Debug, Clone)]
-struct Place {
+struct CursorPlace {
     segment: Arc<Segment>,
     position: u64,
     offset: Offset,
@@ -70,10 +71,10 @@ impl Log {
             Some(place) if place.offset == cursor.next_offset => self.next_place(place)?,
             _ => self.locate(cursor.next_offset)?,
         };
-        let (header, bytes) =
-            place
-                .segment
-                .read_batch(place.position, Some(place.offset), self.gaps)?;
+        let (header, bytes) = place
+            .segment
+            .read_batch(place.position, Some(place.offset), self.gaps)
+            .map_err(|error| self.damage_at(&place, error))?;
         self.check_epoch(&place, &header)?;
         place.position += u64::from(header.size);
         place.offset = header.next_offset();
@@ -82,16 +83,39 @@ impl Log {
         Ok(FetchedBatch { header, bytes })
     }
 
+    /// Says which offsets a bad batch takes with it.
+    fn damage_at(&self, place: &CursorPlace, error: Error) -> Error {
+        if !matches!(error, Error::Corrupt { .. }) {
+            return error;
+        }
+        let at = Place {
+            position: place.position,
+            offset: Some(place.offset),
+        };
+        let end = self.end_of(&place.segment);
+        let found = place
+            .segment
+            .damage_at(self.disk(), at, error, end, self.gaps);
+        found.map_or_else(|error| error, |damage| damage.error)
+    }
+
+    /// Where the offsets of a segment end.
+    fn end_of(&self, segment: &Segment) -> Offset {
+        segment
+            .seal()
+            .map_or_else(|| self.readable_end(), |seal| seal.end_offset)
+    }
+
     fn at_the_end(&self, offset: Offset) -> Result<Option<FetchedBatch>> {
         self.check_failure()?;
+        // At the end of a log that lost its end, the loss is what to report.
+        if let Some(damage) = self.lost_end() {
+            return Err(damage.clone());
+        }
         if offset <= self.end_offset() {
             return Ok(None);
         }
-        // Beyond the end of a log that lost its end, the loss is what to report.
-        Err(self
-            .damage()
-            .cloned()
-            .unwrap_or_else(|| self.out_of_range(offset)))
+        Err(self.out_of_range(offset))
     }
 
     fn out_of_range(&self, offset: Offset) -> Error {
@@ -104,21 +128,22 @@ impl Log {
     }
 
     /// The epoch of a batch lies outside its CRC: it has to be the one that was written down.
-    fn check_epoch(&self, place: &Place, header: &BatchHeader) -> Result<()> {
+    fn check_epoch(&self, place: &CursorPlace, header: &BatchHeader) -> Result<()> {
         match self.epochs.load().epoch_at(header.base_offset) {
             Some(epoch) if epoch != header.leader_epoch && !self.gaps => {
                 let reason = format!(
                     "batch of leader epoch {}, expected {epoch}",
                     header.leader_epoch
                 );
-                Err(Error::corrupt(place.segment.path(), place.position, reason))
+                Err(Error::corrupt(place.segment.path(), place.position, reason)
+                    .with_offsets(header.base_offset..header.next_offset()))
             }
             _ => Ok(()),
         }
     }
 
     /// Steps over the end of a sealed segment.
-    fn next_place(&self, place: Place) -> Result<Place> {
+    fn next_place(&self, place: CursorPlace) -> Result<CursorPlace> {
         // A segment is sealed before its successor is readable; what the seal says is final.
         match place.segment.seal() {
             Some(seal) if place.position >= seal.end_position => self.locate(place.offset),
@@ -127,7 +152,7 @@ impl Log {
     }
 
     /// Finds the batch that holds a readable offset, or the first one behind it.
-    fn locate(&self, offset: Offset) -> Result<Place> {
+    fn locate(&self, offset: Offset) -> Result<CursorPlace> {
         let segments = self.segments.load();
         let behind = segments.partition_point(|segment| segment.base() <= offset);
         let candidates = segments.get(behind.saturating_sub(1)..).unwrap_or_default();
@@ -135,9 +160,11 @@ impl Log {
             if segment.base() > offset && !self.gaps {
                 break;
             }
-            if let Some(found) = segment.locate(self.disk(), offset, self.gaps)? {
+            if let Some(found) =
+                segment.locate(self.disk(), offset, self.end_of(segment), self.gaps)?
+            {
                 let (segment, position) = (Arc::clone(segment), found.position);
-                return Ok(Place {
+                return Ok(CursorPlace {
                     segment,
                     position,
                     offset: found.header.base_offset,
@@ -148,17 +175,28 @@ impl Log {
     }
 
     fn missing(&self, offset: Offset, segments: &[Arc<Segment>]) -> Error {
+        let next = segments.iter().find(|segment| segment.base() > offset);
+        let until = next.map_or(self.end_offset(), |segment| segment.base());
         let before = segments
             .iter()
             .rev()
             .find(|segment| segment.base() <= offset);
-        let base = before
-            .and_then(|segment| segment.seal())
-            .map_or(self.start_offset(), |seal| seal.end_offset);
-        Error::MissingSegment {
-            file: super::names::FileKind::Log.path(&self.dir, base),
-            reason: format!("offset {offset} was in it, and it is not there"),
-        }
+        // A segment that held the offset lost its end; otherwise the one that held it is gone.
+        let (first, file) = match before.map(|segment| (segment, segment.seal())) {
+            Some((segment, Some(seal))) if offset < seal.end_offset => {
+                (offset, segment.path().to_path_buf())
+            }
+            Some((_, Some(seal))) => {
+                let base = seal.end_offset;
+                (base, FileKind::Log.path(&self.dir, base))
+            }
+            _ => {
+                let base = self.start_offset();
+                (base, FileKind::Log.path(&self.dir, base))
+            }
+        };
+        Error::missing(&file, "the records were in it, and are not there")
+            .with_offsets(first..until)
     }
 
     /// Damage in the active segment: nothing may be appended behind it.
@@ -176,17 +214,42 @@ impl Log {
     /// Offset of the first batch that may hold a record of `timestamp` or later; `None` if there is
     /// none below the readable end.
     pub(crate) fn locate_timestamp(&self, timestamp: Timestamp) -> Result<Option<Offset>> {
-        for segment in self.segments.load().iter() {
-            if segment.seal().is_some_and(|seal| {
+        let segments = self.segments.load();
+        let mut expected = self.start_offset();
+        for segment in segments.iter() {
+            // A record of a segment that is not there may have been the answer.
+            if segment.base() > expected && !self.gaps {
+                return Err(self.missing(expected, &segments));
+            }
+            let seal = segment.seal();
+            expected = seal.map_or(expected, |seal| seal.end_offset.max(expected));
+            if seal.is_some_and(|seal| {
                 seal.max_timestamp < timestamp || seal.end_offset <= self.start_offset()
             }) {
                 continue;
             }
-            if let Some(found) = segment.locate_timestamp(self.disk(), timestamp, self.gaps)? {
+            let found = segment.locate_timestamp(
+                self.disk(),
+                timestamp,
+                self.end_of(segment),
+                self.gaps,
+            )?;
+            if let Some(found) = found {
                 let readable = found.header.base_offset < self.readable_end();
                 return Ok(readable.then_some(found.header.base_offset.max(self.start_offset())));
             }
+            if let Some(seal) = seal {
+                // The seal says that there was such a record: the file lost its end.
+                let file = segment.path();
+                let reason = "it is shorter than it was";
+                return Err(
+                    Error::missing(file, reason).with_offsets(segment.base()..seal.end_offset)
+                );
+            }
         }
-        Ok(None)
+        match self.lost_end() {
+            Some(damage) => Err(damage.clone()),
+            None => Ok(None),
+        }
     }
 }

@@ -10,6 +10,7 @@
 
 use crate::disk::{Disk, OpenMode, read_file, write_all_at};
 use crate::error::{Error, Result};
+use crate::format::batch::BatchHeader;
 use crate::format::index_entry::{OffsetIndexEntry, TimeIndexEntry};
 use std::path::Path;
 
@@ -28,6 +29,19 @@ pub(crate) struct IndexedBatch {
     pub(crate) position: u32,
     pub(crate) size: u32,
     pub(crate) max_timestamp: i64,
+}
+
+impl IndexedBatch {
+    /// The batch at `position` of the segment that starts at `base`.
+    pub(crate) fn new(base: u64, position: u64, header: &BatchHeader) -> Self {
+        Self {
+            relative_last_offset: u32::try_from(header.last_offset().saturating_sub(base))
+                .unwrap_or(u32::MAX),
+            position: u32::try_from(position).unwrap_or(u32::MAX),
+            size: header.size,
+            max_timestamp: header.max_timestamp,
+        }
+    }
 }
 
 /// Decides which batches get an entry. One lives with the writer, one with each rebuild, and both
@@ -136,6 +150,27 @@ impl SegmentIndex {
         behind.checked_sub(1).map(|index| self.offsets[index])
     }
 
+    /// Entries at or below `relative_offset`, the last one first, at most `count`.
+    pub(crate) fn offset_entries(
+        &self,
+        relative_offset: u32,
+        count: usize,
+    ) -> Vec<OffsetIndexEntry> {
+        let behind = self
+            .offsets
+            .partition_point(|entry| entry.relative_offset <= relative_offset);
+        let entries = self.offsets[..behind].iter().rev();
+        entries.take(count).copied().collect()
+    }
+
+    /// Entries of batches behind `position`, in order, at most `count`.
+    pub(crate) fn entries_behind(&self, position: u64, count: usize) -> Vec<OffsetIndexEntry> {
+        let first = self
+            .offsets
+            .partition_point(|entry| u64::from(entry.position) <= position);
+        self.offsets[first..].iter().take(count).copied().collect()
+    }
+
     /// The last entry with a timestamp below `timestamp`: every record up to its offset is older.
     pub(crate) fn time_entry_below(&self, timestamp: i64) -> Option<TimeIndexEntry> {
         let behind = self
@@ -152,8 +187,12 @@ impl SegmentIndex {
         times: &Path,
         log_len: u64,
     ) -> Result<Option<Self>> {
-        let (Some(offsets), Some(times)) = (read_index(disk, offsets)?, read_index(disk, times)?)
-        else {
+        // A batch takes its header at least, and no entry is larger than that.
+        let limit = usize::try_from(log_len).unwrap_or(usize::MAX);
+        let (Some(offsets), Some(times)) = (
+            read_index(disk, offsets, limit)?,
+            read_index(disk, times, limit)?,
+        ) else {
             return Ok(None);
         };
         let index = Self {
@@ -165,6 +204,18 @@ impl SegmentIndex {
         Ok((whole && index.is_plausible(log_len)).then_some(index))
     }
 
+    /// CRC-32 of both files' bytes.
+    pub(crate) fn digest(&self) -> u32 {
+        let mut digest = crc32fast::Hasher::new();
+        for entry in &self.offsets {
+            digest.update(&entry.encode());
+        }
+        for entry in &self.times {
+            digest.update(&entry.encode());
+        }
+        digest.finalize()
+    }
+
     fn is_plausible(&self, log_len: u64) -> bool {
         let rises = self.offsets.windows(2).all(|pair| {
             pair[0].relative_offset < pair[1].relative_offset && pair[0].position < pair[1].position
@@ -174,10 +225,10 @@ impl SegmentIndex {
             .offsets
             .last()
             .is_none_or(|entry| u64::from(entry.position) < log_len);
-        let times_rise = self
-            .times
-            .windows(2)
-            .all(|pair| pair[0].timestamp < pair[1].timestamp);
+        let times_rise = self.times.windows(2).all(|pair| {
+            pair[0].timestamp < pair[1].timestamp
+                && pair[0].relative_offset < pair[1].relative_offset
+        });
         rises && first_is_real && inside && times_rise
     }
 
@@ -194,11 +245,8 @@ impl SegmentIndex {
     }
 }
 
-/// Kafka's largest `segment.index.bytes` is an `i32`: a longer file is no index.
-const LARGEST_INDEX: usize = i32::MAX as usize;
-
-fn read_index(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>> {
-    match read_file(disk, path, LARGEST_INDEX) {
+fn read_index(disk: &dyn Disk, path: &Path, limit: usize) -> Result<Option<Vec<u8>>> {
+    match read_file(disk, path, limit) {
         Err(Error::Corrupt { .. }) => Ok(None),
         other => other,
     }

@@ -12,6 +12,7 @@
 //! Elsewhere: who waits and who is woken ([`partition`](crate::partition)), which topics there are
 //! ([`broker`](crate::broker)), what bytes mean ([`format`](crate::format)).
 
+mod damage;
 pub(crate) mod durable_ends;
 mod epochs;
 mod fetch;
@@ -55,6 +56,22 @@ pub(crate) struct Appended {
     pub(crate) log_append_time: Option<Timestamp>,
 }
 
+/// Why nothing is written any more.
+#[derive(Debug)]
+struct Failure {
+    cause: String,
+    /// What readers may see: of the rest nobody knows whether it will ever be on the device.
+    readable: Readable,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Readable {
+    /// All good batches: a write failed, and that says nothing of those before it.
+    Written,
+    /// What an earlier sync covered: a sync failed.
+    Durable,
+}
+
 /// See the module's description.
 #[derive(Debug)]
 pub(crate) struct Log {
@@ -77,9 +94,11 @@ pub(crate) struct Log {
     commit: GroupCommit,
     durable_slot: DurableEnd,
     /// Set once, when a write or sync failed: nothing is written any more.
-    failure: OnceLock<String>,
+    failure: OnceLock<Failure>,
     /// Damage that makes further appends unsafe, found when opening or reading.
     damage: OnceLock<Error>,
+    /// The log is known to have reached this offset before it was opened.
+    former_end: Offset,
     /// Lock order: after the coordinator's and the registry's; held during no I/O that readers need.
     writer: Mutex<Writer>,
 }
@@ -105,14 +124,13 @@ impl Log {
         self.start.load(Ordering::Acquire)
     }
 
-    /// What readers may see ends here. After a failed write or sync that is what is on the device:
-    /// of the rest nobody knows whether it will ever be.
+    /// What readers may see ends here. After a failed sync that is what is on the device: of the rest
+    /// nobody knows whether it will ever be.
     pub(crate) fn readable_end(&self) -> Offset {
         let end = self.readable_end.load(Ordering::Acquire);
-        if self.failure.get().is_some() {
-            end.min(self.durable_end())
-        } else {
-            end
+        match self.failure.get() {
+            Some(failure) if failure.readable == Readable::Durable => end.min(self.durable_end()),
+            _ => end,
         }
     }
 
@@ -166,7 +184,7 @@ impl Log {
             let writer = self.writer.lock();
             (
                 Arc::clone(&writer.active),
-                writer.point(false),
+                writer.point(),
                 writer.names_unsynced,
             )
         };
@@ -215,9 +233,22 @@ impl Log {
         self.epochs.store(Arc::new(epochs.clone()));
     }
 
-    /// Stops the log after a failed write or sync: what is on disk is unknown now.
+    /// Stops the log after a failed sync: what is on disk is unknown now.
     fn fail(&self, cause: &Error) -> Error {
-        let _ = self.failure.set(cause.to_string());
+        self.stop(cause, Readable::Durable)
+    }
+
+    /// Stops the log after a failed write: what is behind the last good batch is unknown now.
+    fn fail_write(&self, cause: &Error) -> Error {
+        self.stop(cause, Readable::Written)
+    }
+
+    fn stop(&self, cause: &Error, readable: Readable) -> Error {
+        let cause_text = cause.to_string();
+        let _ = self.failure.set(Failure {
+            cause: cause_text,
+            readable,
+        });
         self.commit.wake_all();
         self.check_failure().err().unwrap_or_else(|| cause.clone())
     }
@@ -226,9 +257,9 @@ impl Log {
     pub(crate) fn check_failure(&self) -> Result<()> {
         match self.failure.get() {
             None => Ok(()),
-            Some(cause) => Err(Error::StorageFailed {
+            Some(failure) => Err(Error::StorageFailed {
                 partition: self.id.to_string(),
-                cause: cause.clone(),
+                cause: failure.cause.clone(),
             }),
         }
     }
@@ -245,20 +276,43 @@ impl Log {
         self.damage.get()
     }
 
+    /// The damage that took the end of the log, if it ends before where it once did.
+    fn lost_end(&self) -> Option<&Error> {
+        let is_lost = self.former_end > self.end_offset();
+        self.damage().filter(|_| is_lost)
+    }
+
     /// Moves the start forward; returns whether it moved. The caller has written the new start down.
     pub(crate) fn raise_start(&self, start: Offset) -> bool {
         self.start.fetch_max(start, Ordering::AcqRel) < start
     }
 
-    /// Syncs, and leaves the files as a clean open wants them. The log must not be used afterwards.
+    /// Syncs, and leaves the files as a clean open wants them. Nothing is written afterwards.
     pub(crate) fn close(&self) -> Result<()> {
-        self.commit.wait(self.end_offset(), || self.sync())?;
-        self.check_failure()?;
-        if self.damage().is_some() {
-            // Without a clean end, the next open looks again and says the same.
+        let synced = self.commit.wait(self.end_offset(), || self.sync());
+        let mut writer = self.writer.lock();
+        if writer.closed {
             return Ok(());
         }
-        self.writer.lock().close(self)
+        let closed = synced.and_then(|()| {
+            self.check_failure()?;
+            if self.damage().is_some() {
+                // Without a clean end, the next open looks again and says the same.
+                return Ok(());
+            }
+            // What an append brought that came between.
+            if writer.next_offset > self.durable_end() {
+                writer
+                    .active
+                    .file()
+                    .sync()
+                    .map_err(|error| self.fail(&error))?;
+            }
+            writer.close(self)
+        });
+        writer.closed = true;
+        self.durable_slot.retire();
+        closed
     }
 
     /// The largest id among the producers that wrote to this log; -1 if there is none.

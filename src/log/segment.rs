@@ -6,19 +6,22 @@
 //! * The index may lag behind the data or be wrong; what it says is compared with the batch there.
 //!
 //! Elsewhere: how a segment grows ([`writer`](super::writer)), which segment to use
-//! ([`Log`](super::Log)), what a batch's bytes mean ([`format`](crate::format)).
+//! ([`Log`](super::Log)), where reading goes on behind damage ([`damage`](super::damage)), what a
+//! batch's bytes mean ([`format`](crate::format)).
 
 use std::path::Path;
 use std::sync::OnceLock;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
-use super::index::SegmentIndex;
+use super::damage::KnownDamage;
+use super::index::{IndexBuilder, IndexedBatch, SegmentIndex};
 use super::names::FileKind;
 use crate::disk::{AppendFile, Disk, MappedBytes};
 use crate::error::{Error, Result};
 use crate::format::Invalid;
 use crate::format::batch::{BatchHeader, BatchView, HEADER_LEN};
+use crate::format::index_entry::{OffsetIndexEntry, TimeIndexEntry};
 use crate::format::seal::Seal;
 use crate::record::{Offset, Timestamp};
 
@@ -30,6 +33,8 @@ pub(crate) struct Segment {
     /// Readers look here when they seek; the writer adds an entry every few KiB.
     index: RwLock<IndexState>,
     seal: OnceLock<Seal>,
+    /// The damage that a reader met last: it will be back.
+    pub(super) known_damage: Mutex<Option<KnownDamage>>,
 }
 
 #[derive(Debug)]
@@ -47,6 +52,35 @@ pub(crate) struct LocatedBatch {
     pub(crate) header: BatchHeader,
 }
 
+/// Where a batch starts, and with which offset if that is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) position: u64,
+    pub(crate) offset: Option<Offset>,
+}
+
+impl LocatedBatch {
+    pub(super) fn place(&self) -> Place {
+        Place {
+            position: self.position,
+            offset: Some(self.header.base_offset),
+        }
+    }
+}
+
+impl Place {
+    /// Where the batch after the one with this header starts.
+    pub(super) fn behind(self, header: &BatchHeader) -> Self {
+        Self {
+            position: self.position + u64::from(header.size),
+            offset: Some(header.next_offset()),
+        }
+    }
+}
+
+/// So many index entries are tried, from the nearest on, before a segment is walked from its start.
+const MOST_HINTS: usize = 8;
+
 impl Segment {
     /// A segment with its index in memory.
     pub(crate) fn active(base: Offset, file: AppendFile, index: SegmentIndex) -> Self {
@@ -55,7 +89,23 @@ impl Segment {
             file,
             index: RwLock::new(IndexState::Loaded(index)),
             seal: OnceLock::new(),
+            known_damage: Mutex::default(),
         }
+    }
+
+    /// A segment of which only its file is known, to look at.
+    pub(super) fn unknown(base: Offset, file: AppendFile) -> Self {
+        Self {
+            base,
+            file,
+            index: RwLock::new(IndexState::Stored),
+            seal: OnceLock::new(),
+            known_damage: Mutex::default(),
+        }
+    }
+
+    pub(super) fn into_file(self) -> AppendFile {
+        self.file
     }
 
     /// A segment that will not grow any more.
@@ -65,6 +115,7 @@ impl Segment {
             file,
             index: RwLock::new(IndexState::Stored),
             seal: OnceLock::from(seal),
+            known_damage: Mutex::default(),
         }
     }
 
@@ -172,25 +223,46 @@ impl Segment {
             .map(|header| header.max_timestamp)
     }
 
-    /// The batch that holds `offset`, or the first one behind it; `None` if the segment ends before.
+    /// The batch that holds `offset`, or the first one behind it, checked; `None` if the segment ends
+    /// before. `end` is where the segment's offsets end.
+    ///
+    /// # Errors
+    /// `Corrupt` if `offset` lies in damaged bytes. Damage before it is stepped over.
     pub(crate) fn locate(
         &self,
         disk: &dyn Disk,
         offset: Offset,
+        end: Offset,
         gaps: bool,
     ) -> Result<Option<LocatedBatch>> {
         let relative = u32::try_from(offset.saturating_sub(self.base)).unwrap_or(u32::MAX);
-        let hint = self.with_index(disk, |index| index.offset_entry(relative))?;
-        if let Some(entry) = hint
-            && let Some(found) = self.checked_hint(u64::from(entry.position), entry.relative_offset)
-        {
-            return self.walk(found.position, None, gaps, |batch| {
-                batch.header.last_offset() >= offset
-            });
+        let entries = self.with_index(disk, |index| index.offset_entries(relative, MOST_HINTS));
+        let mut from = entries
+            .into_iter()
+            .find_map(|entry| self.checked_hint(&entry))
+            .map_or(self.first_place(), |found| found.place());
+        loop {
+            let found = self.walk(from, gaps, |batch| batch.header.last_offset() >= offset);
+            let good = match found {
+                Ok(None) => return Ok(None),
+                // What was walked over is as good as the batch it led to: base offsets follow.
+                Ok(Some(batch)) => self.read_batch(batch.position, None, gaps).map(|_| batch),
+                Err(error) => Err(error),
+            };
+            match good {
+                Ok(batch) => return Ok(Some(batch)),
+                Err(error @ Error::Corrupt { .. }) => {
+                    let Some(damage) = self.examine(disk, from, end, gaps)? else {
+                        return Err(error);
+                    };
+                    match damage.next {
+                        Some(next) if next.header.base_offset <= offset => from = next.place(),
+                        _ => return Err(damage.error),
+                    }
+                }
+                Err(error) => return Err(error),
+            }
         }
-        self.walk(0, Some(self.base), gaps, |batch| {
-            batch.header.last_offset() >= offset
-        })
     }
 
     /// The first batch from which on a record may be as late as `timestamp`.
@@ -198,84 +270,152 @@ impl Segment {
         &self,
         disk: &dyn Disk,
         timestamp: Timestamp,
+        end: Offset,
         gaps: bool,
     ) -> Result<Option<LocatedBatch>> {
-        let late_enough = |batch: &LocatedBatch| batch.header.max_timestamp >= timestamp;
         let hint = self.with_index(disk, |index| {
             let time = index.time_entry_below(timestamp)?;
-            Some((time, index.offset_entry(time.relative_offset)))
-        })?;
-        if let Some((time, Some(offset))) = hint
-            && let Some(found) =
-                self.checked_hint(u64::from(offset.position), offset.relative_offset)
-            && self.confirms(
-                found.position,
-                self.base + u64::from(time.relative_offset),
-                time.timestamp,
-            )
-        {
-            return self.walk(found.position, None, gaps, late_enough);
-        }
-        self.walk(0, Some(self.base), gaps, late_enough)
-    }
-
-    /// True if the batch that ends at `last_offset`, at or behind `position`, has this timestamp.
-    fn confirms(&self, position: u64, last_offset: Offset, timestamp: Timestamp) -> bool {
-        let found = self.walk(position, None, true, |batch| {
-            batch.header.last_offset() >= last_offset
+            Some((time, index.offset_entry(time.relative_offset)?))
         });
-        matches!(found, Ok(Some(batch))
-            if batch.header.last_offset() == last_offset && batch.header.max_timestamp == timestamp)
-    }
-
-    /// The batch that an index entry points at, if it is what the entry says: its CRC holds, and it
-    /// ends at the entry's offset.
-    fn checked_hint(&self, position: u64, relative_last_offset: u32) -> Option<LocatedBatch> {
-        if position >= self.file.published() {
-            return None;
-        }
-        let (header, _) = self.read_batch(position, None, true).ok()?;
-        let agrees = header.last_offset() == self.base + u64::from(relative_last_offset);
-        agrees.then_some(LocatedBatch { position, header })
-    }
-
-    /// Walks headers from `position` to the first batch that `wanted` accepts.
-    pub(crate) fn walk(
-        &self,
-        mut position: u64,
-        mut expected: Option<Offset>,
-        gaps: bool,
-        wanted: impl Fn(&LocatedBatch) -> bool,
-    ) -> Result<Option<LocatedBatch>> {
-        while let Some(header) = self.header_at(position)? {
-            self.check_sequence(position, &header, expected, gaps)?;
-            let batch = LocatedBatch { position, header };
-            if wanted(&batch) {
-                return Ok(Some(batch));
+        let from = hint
+            .and_then(|(time, offset)| {
+                let found = self.checked_hint(&offset)?;
+                self.confirms(found.place(), &time).then_some(found.place())
+            })
+            .unwrap_or(self.first_place());
+        // Largest timestamps count only with their CRC: a batch must not be passed over wrongly.
+        let mut place = from;
+        while place.position < self.file.published() {
+            let (header, _) = match self.read_batch(place.position, place.offset, gaps) {
+                Err(error @ Error::Corrupt { .. }) => {
+                    return Err(self.damage_at(disk, place, error, end, gaps)?.error);
+                }
+                other => other?,
+            };
+            if header.max_timestamp >= timestamp {
+                return Ok(Some(LocatedBatch {
+                    position: place.position,
+                    header,
+                }));
             }
-            expected = Some(header.next_offset());
-            position += u64::from(header.size);
+            place = place.behind(&header);
         }
         Ok(None)
     }
 
-    /// Looks something up in the index, which is read from its files first if need be. One that
-    /// cannot be read counts as empty: the search walks the segment.
-    fn with_index<T>(
+    /// True if the batch that ends at the entry's offset, at or behind `from`, has its timestamp.
+    fn confirms(&self, from: Place, entry: &TimeIndexEntry) -> bool {
+        let last_offset = self.base + u64::from(entry.relative_offset);
+        let found = self.walk(from, true, |batch| {
+            batch.header.last_offset() >= last_offset
+        });
+        matches!(found, Ok(Some(batch))
+            if batch.header.last_offset() == last_offset
+                && batch.header.max_timestamp == entry.timestamp)
+    }
+
+    /// The batch that an index entry points at, if it is what the entry says: its CRC holds, and it
+    /// ends at the entry's offset.
+    pub(super) fn checked_hint(&self, entry: &OffsetIndexEntry) -> Option<LocatedBatch> {
+        let position = u64::from(entry.position);
+        if position >= self.file.published() {
+            return None;
+        }
+        let (header, _) = self.read_batch(position, None, true).ok()?;
+        let agrees = header.last_offset() == self.base + u64::from(entry.relative_offset);
+        agrees.then_some(LocatedBatch { position, header })
+    }
+
+    /// Walks headers from a place to the first batch that `wanted` accepts.
+    pub(crate) fn walk(
+        &self,
+        mut place: Place,
+        gaps: bool,
+        wanted: impl Fn(&LocatedBatch) -> bool,
+    ) -> Result<Option<LocatedBatch>> {
+        while let Some(header) = self.header_at(place.position)? {
+            self.check_sequence(place.position, &header, place.offset, gaps)?;
+            let batch = LocatedBatch {
+                position: place.position,
+                header,
+            };
+            if wanted(&batch) {
+                return Ok(Some(batch));
+            }
+            place = place.behind(&header);
+        }
+        Ok(None)
+    }
+
+    /// Where a walk over headers comes to the end; `None` if it meets damage.
+    pub(super) fn end_of_walk(&self, mut place: Place) -> Option<Place> {
+        while let Some(header) = self.header_at(place.position).ok()? {
+            self.check_sequence(place.position, &header, place.offset, true)
+                .ok()?;
+            place = place.behind(&header);
+        }
+        Some(place)
+    }
+
+    /// True if the first batch has the segment's base offset.
+    pub(super) fn begins_at_base(&self) -> bool {
+        let header = self.header_at(0).ok().flatten();
+        header.is_some_and(|header| header.base_offset == self.base)
+    }
+
+    /// Where the first batch starts.
+    pub(super) fn first_place(&self) -> Place {
+        Place {
+            position: 0,
+            offset: Some(self.base),
+        }
+    }
+
+    /// Looks something up in the index, which is read from its files first if need be. If they are
+    /// not what the seal says, it is made again, in memory.
+    pub(super) fn with_index<T>(
         &self,
         disk: &dyn Disk,
-        look_up: impl FnOnce(&SegmentIndex) -> Option<T>,
-    ) -> Result<Option<T>> {
+        look_up: impl FnOnce(&SegmentIndex) -> T,
+    ) -> T {
         if let IndexState::Loaded(index) = &*self.index.read() {
-            return Ok(look_up(index));
+            return look_up(index);
         }
+        let index = match self.load_index(disk) {
+            Ok(index) => index.unwrap_or_else(|| self.rebuilt_index()),
+            // Not remembered: it may pass.
+            Err(_) => return look_up(&SegmentIndex::default()),
+        };
+        let found = look_up(&index);
+        *self.index.write() = IndexState::Loaded(index);
+        found
+    }
+
+    fn load_index(&self, disk: &dyn Disk) -> Result<Option<SegmentIndex>> {
         let dir = self.path().parent().unwrap_or(Path::new("."));
         let offsets = FileKind::OffsetIndex.path(dir, self.base);
         let times = FileKind::TimeIndex.path(dir, self.base);
-        let index =
-            SegmentIndex::load(disk, &offsets, &times, self.file.published())?.unwrap_or_default();
-        let found = look_up(&index);
-        *self.index.write() = IndexState::Loaded(index);
-        Ok(found)
+        let index = SegmentIndex::load(disk, &offsets, &times, self.file.published())?;
+        let seal = self.seal();
+        Ok(index.filter(|index| seal.is_none_or(|seal| seal.index_digest == index.digest())))
+    }
+
+    /// The index of the batches up to the first bad one.
+    fn rebuilt_index(&self) -> SegmentIndex {
+        /// Kafka's default `index.interval.bytes`.
+        const INTERVAL: u32 = 4096;
+        let mut builder = IndexBuilder::new(INTERVAL);
+        let mut index = SegmentIndex::default();
+        let mut place = self.first_place();
+        while place.position < self.file.published()
+            && let Ok((header, _)) = self.read_batch(place.position, place.offset, true)
+        {
+            if let Some(entry) = builder.add(IndexedBatch::new(self.base, place.position, &header))
+            {
+                index.push(entry);
+            }
+            place = place.behind(&header);
+        }
+        index
     }
 }

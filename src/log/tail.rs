@@ -6,9 +6,11 @@
 
 use std::path::PathBuf;
 
+use super::damage::Damage;
 use super::epochs::Epochs;
 use super::index::{IndexBuilder, IndexedBatch, SegmentIndex};
 use super::scan::{BadBatch, Check, Scanner, holds_valid_batch};
+use super::segment::Place;
 use crate::disk::{AppendFile, Disk, OpenMode, write_all_at};
 use crate::error::{Error, Result};
 use crate::format::Invalid;
@@ -27,6 +29,24 @@ pub(super) struct Floor {
     pub(super) offset_at_position: Option<Offset>,
 }
 
+impl Floor {
+    fn place(&self) -> Option<Place> {
+        self.offset_at_position.map(|offset| Place {
+            position: self.position,
+            offset: Some(offset),
+        })
+    }
+
+    /// Where the offsets below the floor end, if that is known.
+    fn end(&self) -> Offset {
+        match self.offset_at_position {
+            Some(offset) => offset,
+            None if self.offset < Offset::MAX => self.offset,
+            None => 0,
+        }
+    }
+}
+
 /// What a walk over a whole segment finds.
 #[derive(Debug)]
 pub(super) struct Walked {
@@ -38,8 +58,8 @@ pub(super) struct Walked {
     pub(super) next_offset: Offset,
     pub(super) batches: u64,
     pub(super) first_timestamp: Option<Timestamp>,
-    /// The first bad batch below the floor: damage.
-    pub(super) damage: Option<BadBatch>,
+    /// What is bad below the floor, with the offsets that are lost.
+    pub(super) damage: Vec<Error>,
     /// The first bad batch above it: a torn tail, from `position` on.
     pub(super) torn: Option<BadBatch>,
     /// Bytes whose CRC was computed.
@@ -54,15 +74,19 @@ pub(super) struct WalkPlan {
     pub(super) index_interval: u32,
     pub(super) gaps: bool,
     pub(super) floor: Floor,
+    /// The epochs given are what was written down: batches have to agree.
+    pub(super) epochs_known: bool,
 }
 
 /// Walks a segment from its first byte: frames only below the floor, everything above. `see` gets
-/// every good batch; `epochs` learns the epochs of those above the floor.
+/// every good batch; `epochs` learns the epochs of those that are checked. `step_over` finds the first
+/// damage at or behind a good place, below the floor, and where batches are good again.
 pub(super) fn walk(
     file: &AppendFile,
     plan: WalkPlan,
     epochs: &mut Epochs,
     mut see: impl FnMut(&BatchHeader),
+    step_over: impl Fn(Place) -> Result<Option<Damage>>,
 ) -> Result<Walked> {
     let mut walked = Walked {
         index: SegmentIndex::default(),
@@ -72,31 +96,75 @@ pub(super) fn walk(
         next_offset: plan.base,
         batches: 0,
         first_timestamp: None,
-        damage: None,
+        damage: Vec::new(),
         torn: None,
         checked_bytes: 0,
     };
     let mut scanner = Scanner::new(file, 0, plan.len);
+    let mut good = walked.place();
     loop {
         let bad = match step(&mut scanner, &mut walked, plan, epochs, &mut see)? {
-            Step::Good => continue,
+            Step::Good => {
+                let Some(floor) = plan.floor.place().filter(|floor| {
+                    good.position < floor.position && walked.position >= floor.position
+                }) else {
+                    continue;
+                };
+                // What is known of the floor is right: frames that lead elsewhere are damaged.
+                if (walked.position, Some(walked.next_offset)) != (floor.position, floor.offset) {
+                    walked
+                        .damage
+                        .extend(step_over(good)?.map(|damage| damage.error));
+                    walked.go_to(floor);
+                    scanner = Scanner::new(file, floor.position, plan.len);
+                }
+                good = floor;
+                continue;
+            }
             Step::End => break,
             Step::Bad(bad) => bad,
+            Step::WrongEpoch(header, frame) => {
+                let reason = "leader epoch is not the one that was written down";
+                let invalid = Invalid { at: 0, reason };
+                let position = walked.position;
+                if walked.is_above(&plan.floor) {
+                    walked.torn = Some(BadBatch { position, invalid });
+                    break;
+                }
+                let error = Error::corrupt(file.path(), position, reason);
+                let lost = header.base_offset..header.next_offset();
+                walked.damage.push(error.with_offsets(lost));
+                walked.note(&header, &frame, plan.base);
+                see(&header);
+                good = walked.place();
+                continue;
+            }
         };
-        let position = walked.position;
-        if position >= plan.floor.position && walked.next_offset >= plan.floor.offset {
+        if walked.is_above(&plan.floor) {
             walked.torn = Some(bad);
             break;
         }
-        // Damage below the floor: keep it, and go on where the durable part is known to end.
-        walked.damage.get_or_insert(bad);
-        let resume = plan.floor.position.min(plan.len);
-        let Some(offset) = plan.floor.offset_at_position.filter(|_| position < resume) else {
+        // Damage below the floor: keep it, and go on where batches are good again, or where the
+        // durable part is known to end.
+        let damage = step_over(good)?;
+        let (error, next) = match damage {
+            Some(damage) => (damage.error, damage.next.map(|next| next.place())),
+            None => {
+                let position = bad.position + bad.invalid.at as u64;
+                let lost = walked.next_offset..plan.floor.end().max(walked.next_offset);
+                let error = Error::corrupt(file.path(), position, bad.invalid.reason);
+                (error.with_offsets(lost), None)
+            }
+        };
+        walked.damage.push(error);
+        let next = next.or(plan.floor.place());
+        let ahead = good.position + 1..=plan.len;
+        let Some(next) = next.filter(|next| ahead.contains(&next.position)) else {
             break;
         };
-        walked.position = resume;
-        walked.next_offset = offset;
-        scanner = Scanner::new(file, resume, plan.len);
+        walked.go_to(next);
+        scanner = Scanner::new(file, next.position, plan.len);
+        good = next;
     }
     Ok(walked)
 }
@@ -105,6 +173,8 @@ pub(super) fn walk(
 enum Step {
     Good,
     Bad(BadBatch),
+    /// A batch whose epoch is not the one that was written down, with its first bytes.
+    WrongEpoch(BatchHeader, [u8; UNPROTECTED_LEN]),
     End,
 }
 
@@ -131,46 +201,67 @@ fn step(
         Some(Err(bad)) => return Ok(Step::Bad(bad)),
         Some(Ok(found)) => found,
     };
-    if let Some(reason) = out_of_sequence(&header, walked, epochs, plan, check) {
-        return bad(reason);
+    let expected = walked.next_offset;
+    if header.base_offset < expected || (header.base_offset > expected && !plan.gaps) {
+        return bad("base offset does not follow the batch before");
     }
-    walked.note(&header, &bytes[..UNPROTECTED_LEN], plan.base);
+    let mut frame = [0; UNPROTECTED_LEN];
+    frame.copy_from_slice(&bytes[..UNPROTECTED_LEN]);
+    if check == Check::Crc && !plan.gaps && !epoch_agrees(&header, epochs, plan) {
+        return Ok(Step::WrongEpoch(header, frame));
+    }
+    walked.note(&header, &frame, plan.base);
     if check == Check::Crc {
         walked.checked_bytes += u64::from(header.size);
-        epochs.assign(header.leader_epoch, header.base_offset);
+        if !plan.epochs_known {
+            epochs.assign(header.leader_epoch, header.base_offset);
+        }
     }
     see(&header);
     Ok(Step::Good)
 }
 
-/// Why a batch cannot be the next one, if it cannot.
-fn out_of_sequence(
-    header: &BatchHeader,
-    walked: &Walked,
-    epochs: &Epochs,
-    plan: WalkPlan,
-    check: Check,
-) -> Option<&'static str> {
-    let expected = walked.next_offset;
-    if header.base_offset < expected || (header.base_offset > expected && !plan.gaps) {
-        return Some("base offset does not follow the batch before");
+/// Epochs lie outside the CRC: what protects them is the file that says where each starts.
+fn epoch_agrees(header: &BatchHeader, epochs: &Epochs, plan: WalkPlan) -> bool {
+    if plan.epochs_known {
+        // The start of an epoch is written down before its first batch.
+        epochs.epoch_at(header.base_offset) == Some(header.leader_epoch)
+    } else {
+        epochs
+            .latest()
+            .is_none_or(|latest| header.leader_epoch >= latest)
     }
-    let known = epochs
-        .latest()
-        .filter(|_| check == Check::Crc && !plan.gaps);
-    known
-        .is_some_and(|latest| header.leader_epoch < latest)
-        .then_some("leader epoch goes back")
 }
 
 impl Walked {
+    fn go_to(&mut self, place: Place) {
+        self.position = place.position;
+        self.next_offset = place.offset.unwrap_or(self.next_offset);
+    }
+
+    /// Nothing is promised of what comes next.
+    fn is_above(&self, floor: &Floor) -> bool {
+        self.position >= floor.position && self.next_offset >= floor.offset
+    }
+
+    fn place(&self) -> Place {
+        Place {
+            position: self.position,
+            offset: Some(self.next_offset),
+        }
+    }
+
+    /// The index with its final time entry, as the files of a finished segment hold it.
+    pub(super) fn complete_index(&self) -> SegmentIndex {
+        let mut index = self.index.clone();
+        if let Some(entry) = self.builder.final_time_entry() {
+            index.push_time(entry);
+        }
+        index
+    }
+
     fn note(&mut self, header: &BatchHeader, first_bytes: &[u8], base: Offset) {
-        let indexed = IndexedBatch {
-            relative_last_offset: u32::try_from(header.last_offset() - base).unwrap_or(u32::MAX),
-            position: u32::try_from(self.position).unwrap_or(u32::MAX),
-            size: header.size,
-            max_timestamp: header.max_timestamp,
-        };
+        let indexed = IndexedBatch::new(base, self.position, header);
         if let Some(entry) = self.builder.add(indexed) {
             self.index.push(entry);
         }
@@ -185,6 +276,9 @@ impl Walked {
 /// At most this much of a cut-off tail is searched for whole batches. Tails are what was not synced
 /// yet, a second's worth; a longer one is set aside unseen.
 const SEARCHED: usize = 64 << 20;
+
+/// No segment is longer: a file that is was not written by a log.
+pub(super) const LONGEST_SEGMENT: u64 = (1 << 31) - 1;
 
 /// Cuts a torn tail off. If it holds whole batches, its bytes are kept beside the segment first.
 pub(super) fn cut(

@@ -61,6 +61,10 @@ pub(super) struct Writer {
     pub(super) names_unsynced: bool,
     /// Something was appended since the log was opened: index and snapshot files are out of date.
     pub(super) changed: bool,
+    /// The file may have bytes behind `position`: part of a batch that did not fit.
+    pub(super) uncut: bool,
+    /// The broker is closed, and the files may be another's by now.
+    pub(super) closed: bool,
 }
 
 impl Writer {
@@ -71,6 +75,9 @@ impl Writer {
         batch: &mut [u8],
         context: AppendContext<'_>,
     ) -> Result<Appended> {
+        if self.closed {
+            return Err(Error::Closed("partition"));
+        }
         log.check_writable()?;
         let header = BatchHeader::parse(batch).map_err(|invalid| Error::InvalidRecord {
             topic: log.id().to_string(),
@@ -98,6 +105,7 @@ impl Writer {
             self.roll(log, context)?;
         }
         self.enter_epoch(log)?;
+        self.cut_leftover(log)?;
         self.write(log, batch)?;
         self.note(batch, &header, context.config);
         Ok(Appended {
@@ -112,24 +120,37 @@ impl Writer {
         let Err(error) = self.active.file().write(batch, self.position) else {
             return Ok(());
         };
-        // Part of the batch may be there. Without it the log is as before; if it cannot be removed,
-        // or the failure was not for want of space, nobody knows what the file holds.
+        // Part of the batch may be there. Without it the log is as before. If the failure was not for
+        // want of space, nobody knows what the file holds.
+        let is_definite = error.is_retryable() && !matches!(error, Error::Io { .. });
         match self.active.file().truncate(self.position) {
-            Ok(()) if error.is_retryable() && !matches!(error, Error::Io { .. }) => Err(error),
-            _ => Err(log.fail(&error)),
+            Ok(()) if is_definite => Err(error),
+            // Some file systems need space to cut a file, too.
+            Err(Error::DiskFull { .. }) if is_definite => {
+                self.uncut = true;
+                Err(error)
+            }
+            _ => Err(log.fail_write(&error)),
         }
+    }
+
+    /// Removes what a write left behind that failed for want of space, and could not be removed then.
+    fn cut_leftover(&mut self, log: &Log) -> Result<()> {
+        if self.uncut {
+            let cut = self.active.file().truncate(self.position);
+            cut.map_err(|error| match error {
+                Error::DiskFull { .. } => error,
+                _ => log.fail_write(&error),
+            })?;
+            self.uncut = false;
+        }
+        Ok(())
     }
 
     /// Takes note of a batch that was written.
     fn note(&mut self, batch: &[u8], header: &BatchHeader, config: &TopicConfig) {
         let size = header.size;
-        let indexed = IndexedBatch {
-            relative_last_offset: u32::try_from(header.last_offset() - self.active.base())
-                .unwrap_or(u32::MAX),
-            position: u32::try_from(self.position).unwrap_or(u32::MAX),
-            size,
-            max_timestamp: header.max_timestamp,
-        };
+        let indexed = IndexedBatch::new(self.active.base(), self.position, header);
         if let Some(entry) = self.index.add(indexed) {
             self.index_full = self.active.update_index(|index| {
                 index.push(entry);
@@ -209,7 +230,7 @@ impl Writer {
         self.first_timestamp = None;
         self.active_since = context.now;
         log.add_segment(Arc::clone(&self.active));
-        log.note_durable(self.point(false));
+        log.note_durable(self.point());
         // A bound that stays behind is still a bound: recovery looks at more than it would have to.
         let _ = log.durable_slot().sync();
         Ok(())
@@ -217,10 +238,11 @@ impl Writer {
 
     /// Syncs the active segment, and writes its index, seal and producer snapshot.
     fn seal(&mut self, log: &Log) -> Result<Seal> {
+        self.cut_leftover(log)?;
         if let Err(error) = self.active.file().sync() {
             return Err(log.fail(&error));
         }
-        self.store_index(log)?;
+        let index_digest = self.store_index(log)?;
         self.store_producers(log)?;
         let seal = Seal {
             base_offset: self.active.base(),
@@ -229,24 +251,31 @@ impl Writer {
             max_timestamp: self.index.largest_timestamp(),
             batches: self.batches,
             frame_digest: self.digest.value(),
+            index_digest,
+            first_frame: first_frame(self.active.file())?,
         };
         let path = FileKind::Seal.path(log.dir(), self.active.base());
         store(log, &path, &seal::encode(&seal))?;
         Ok(seal)
     }
 
-    /// Writes both index files, with the final time entry.
-    fn store_index(&self, log: &Log) -> Result<()> {
+    /// The index with the final time entry, as its files hold it.
+    fn complete_index(&self) -> SegmentIndex {
+        let mut complete = self.active.update_index(|index| index.clone());
+        if let Some(entry) = self.index.final_time_entry() {
+            complete.push_time(entry);
+        }
+        complete
+    }
+
+    /// Writes both index files; returns their digest.
+    fn store_index(&self, log: &Log) -> Result<u32> {
         let base = self.active.base();
         let offsets = FileKind::OffsetIndex.path(log.dir(), base);
         let times = FileKind::TimeIndex.path(log.dir(), base);
-        self.active.update_index(|index| {
-            let mut complete = index.clone();
-            if let Some(entry) = self.index.final_time_entry() {
-                complete.push_time(entry);
-            }
-            complete.store(log.disk(), &offsets, &times)
-        })
+        let complete = self.complete_index();
+        complete.store(log.disk(), &offsets, &times)?;
+        Ok(complete.digest())
     }
 
     fn create_empty_indexes(&self, log: &Log) -> Result<()> {
@@ -276,18 +305,19 @@ impl Writer {
     }
 
     /// The end of what is written, as a bound to be noted once it is durable.
-    pub(super) fn point(&self, clean: bool) -> DurablePoint {
+    pub(super) fn point(&self) -> DurablePoint {
         DurablePoint {
             segment_base: self.active.base(),
             position: self.position,
             end_offset: self.next_offset,
             digest: self.digest.value(),
-            clean,
+            clean: None,
         }
     }
 
     /// Leaves the files as a clean open wants them. The data is durable already.
     pub(super) fn close(&mut self, log: &Log) -> Result<()> {
+        self.cut_leftover(log)?;
         if self.changed && log.end_offset() == 0 {
             // Kafka expects the files even of a log that nobody ever wrote to. They hold nothing, so
             // nothing has to be synced.
@@ -298,7 +328,10 @@ impl Writer {
             self.remove_stale_snapshot(log)?;
             self.sync_names(log)?;
         }
-        log.durable_slot().advance(self.point(true))
+        log.durable_slot().advance(DurablePoint {
+            clean: Some(self.complete_index().digest()),
+            ..self.point()
+        })
     }
 
     /// The snapshot of an earlier close is of no use any more, unless a segment starts there.
@@ -319,6 +352,16 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// The digest of a segment's first batch alone; 0 if there is none.
+pub(super) fn first_frame(file: &AppendFile) -> Result<u32> {
+    let mut frame = [0; UNPROTECTED_LEN];
+    let mut digest = FrameDigest::new();
+    if file.read(&mut frame, 0)? == frame.len() {
+        digest.update(&frame);
+    }
+    Ok(digest.value())
 }
 
 /// Writes and syncs a file that is derived from the log: a torn one is noticed and made again.

@@ -1,8 +1,19 @@
 //! What streamlog promises, one module per promise, through its public API alone.
 
+#![allow(
+    unreachable_pub,
+    reason = "modules of one test binary share items by `pub`"
+)]
+
 mod api;
 mod crash;
+mod damage;
 mod examples;
+mod faults;
+mod flips;
 mod kill;
+mod lifecycle;
 mod model;
 mod random;
+mod rolling;
+mod support;

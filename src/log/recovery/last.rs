@@ -11,7 +11,7 @@ use crate::format::seal::FrameDigest;
 use crate::log::index::{IndexBuilder, SegmentIndex};
 use crate::log::names::FileKind;
 use crate::log::segment::Segment;
-use crate::log::tail::{self, Floor};
+use crate::log::tail::{self, Floor, LONGEST_SEGMENT};
 use crate::record::{Offset, Timestamp};
 
 /// The last segment, ready to grow.
@@ -26,39 +26,50 @@ pub(super) struct LastSegment {
 }
 
 impl Recovery<'_> {
-    pub(super) fn open_last_segment(&mut self) -> Result<LastSegment> {
-        let durable_end = self
-            .slot
-            .map_or(0, |slot| slot.end_offset)
-            .max(self.request.recovery_point);
+    /// `before` is the end of the segment before it.
+    pub(super) fn open_last_segment(&mut self, before: Option<Offset>) -> Result<LastSegment> {
         let Some(&base) = self.bases.last() else {
-            return self.begin_anew(durable_end);
+            return self.begin_anew();
         };
-        let last = match (self.request.clean, self.slot) {
-            (true, Some(slot)) if slot.is_clean() && slot.segment_base == base => {
+        let last = match self.slot {
+            Some(slot) if self.is_clean() && slot.segment_base == base => {
                 self.open_clean(base, slot)?
             }
-            _ => self.open_unclean(base, durable_end)?,
+            _ => {
+                let follows = self.request.gaps || before.is_none_or(|end| end == base);
+                self.open_unclean(base, follows)?
+            }
         };
-        if let Some(slot) = self.slot.filter(|slot| slot.segment_base > base) {
-            self.note_lost_successor(last.next_offset, slot);
+        if self.former_end > last.next_offset && self.fatal_damage.is_none() {
+            let file = match self.slot {
+                Some(slot) if slot.segment_base > base => {
+                    self.path(slot.segment_base, FileKind::Log)
+                }
+                _ => last.segment.path().to_path_buf(),
+            };
+            // What is left ends before it; an append would hide the gap.
+            let reason = "the records were in it, and are not there";
+            self.refuse_appends(
+                Error::missing(&file, reason).with_offsets(last.next_offset..self.former_end),
+            );
         }
         Ok(last)
     }
 
+    fn refuse_appends(&mut self, error: Error) {
+        self.damaged(&error);
+        self.fatal_damage.get_or_insert(error);
+    }
+
     /// There is no segment: the log is new, or everything is gone.
-    fn begin_anew(&mut self, durable_end: Offset) -> Result<LastSegment> {
-        let base = durable_end.max(self.request.start);
-        if durable_end > self.request.start {
-            let file = self.path(self.request.start, FileKind::Log);
-            let error = Error::MissingSegment {
-                file,
-                reason: format!("the log reached offset {durable_end}"),
-            };
-            self.damaged(&error);
-            self.fatal_damage = Some(error);
+    fn begin_anew(&mut self) -> Result<LastSegment> {
+        let start = self.request.start;
+        if self.former_end > start {
+            let file = self.path(start, FileKind::Log);
+            let reason = "the records were in it, and are not there";
+            return Err(Error::missing(&file, reason).with_offsets(start..self.former_end));
         }
-        self.new_segment(base)
+        self.new_segment(start)
     }
 
     fn new_segment(&mut self, base: Offset) -> Result<LastSegment> {
@@ -83,56 +94,49 @@ impl Recovery<'_> {
         })
     }
 
-    /// The segment that was active is gone. What is left ends before it; an append would hide the gap.
-    fn note_lost_successor(&mut self, end: Offset, slot: Slot) {
-        let file = self.path(slot.segment_base, FileKind::Log);
-        let reason = format!(
-            "the log reached offset {} and ends at {end}",
-            slot.end_offset
-        );
-        let error = Error::MissingSegment { file, reason };
-        self.damaged(&error);
-        self.fatal_damage = Some(error);
-    }
-
     /// After an orderly close the end is known, and nothing is scanned.
     fn open_clean(&mut self, base: Offset, slot: Slot) -> Result<LastSegment> {
         let (file, len) = self.open_log_file(base)?;
-        if len != slot.position {
+        if len != u64::from(slot.position) {
             return self.open_changed(base, file, len, slot);
         }
         let (offsets, times) = (
             self.path(base, FileKind::OffsetIndex),
             self.path(base, FileKind::TimeIndex),
         );
-        let loaded = SegmentIndex::load(self.disk, &offsets, &times, len)?;
+        let loaded = SegmentIndex::load(self.disk, &offsets, &times, len)
+            .ok()
+            .flatten()
+            .filter(|index| index.digest() == slot.index_digest);
+        let index_is_good = loaded.is_some();
         let producers_known = self.producers_until >= slot.end_offset;
-        let stored = loaded.filter(|_| producers_known);
-        // No time is what records without timestamps leave; or the file was emptied.
-        let no_times = len > 0 && stored.as_ref().is_some_and(|index| index.times.is_empty());
-        let Some(index) = stored.filter(|_| !no_times) else {
-            // A missing index or snapshot: frames are enough to make them again.
+        file.publish(len);
+        let segment = Segment::active(base, file, loaded.unwrap_or_default());
+        if !index_is_good || !producers_known || !ends_at(&segment, slot.end_offset) {
+            // Frames are enough to make index and producer state again; or something is wrong.
             let floor = Floor {
                 position: len,
                 offset: slot.end_offset,
                 offset_at_position: Some(slot.end_offset),
             };
-            let last = self.walk_last(base, file, len, floor)?;
-            let rightly_empty = no_times && last.index.largest_timestamp() < 0;
-            if len > 0 && !rightly_empty {
+            let last = self.walk_last(base, segment.into_file(), len, floor)?;
+            if !index_is_good {
                 self.report.rebuilt.extend([offsets, times]);
             }
+            if !producers_known {
+                let snapshot = self.path(slot.end_offset, FileKind::ProducerSnapshot);
+                self.report.rebuilt.push(snapshot);
+            }
             return Ok(last);
-        };
-        let builder = IndexBuilder::resume(self.request.config.index_interval_bytes, &index, len);
-        file.publish(len);
-        let segment = Arc::new(Segment::active(base, file, index));
+        }
+        let interval = self.request.config.index_interval_bytes;
+        let index = segment.update_index(|index| IndexBuilder::resume(interval, index, len));
         let first_timestamp = segment.first_timestamp();
         Ok(LastSegment {
-            segment,
+            segment: Arc::new(segment),
             position: len,
             next_offset: slot.end_offset,
-            index: builder,
+            index,
             digest: FrameDigest::resume(slot.digest),
             // Counted again only when the segment is walked; the seal's count is for people.
             batches: 0,
@@ -148,42 +152,47 @@ impl Recovery<'_> {
         len: u64,
         slot: Slot,
     ) -> Result<LastSegment> {
-        let error = if len < slot.position {
-            let reason = format!("it is {len} bytes long and was {}", slot.position);
-            Error::MissingSegment {
-                file: file.path().to_path_buf(),
-                reason,
-            }
-        } else {
-            Error::corrupt(
+        let end = u64::from(slot.position);
+        if len > end {
+            self.refuse_appends(Error::corrupt(
                 file.path(),
-                slot.position,
+                end,
                 "there are bytes behind the end of the log",
-            )
-        };
-        self.damaged(&error);
-        self.fatal_damage = Some(error);
-        let len = len.min(slot.position);
+            ));
+        }
         let floor = Floor {
-            position: len,
+            position: len.min(end),
             offset: slot.end_offset,
-            offset_at_position: None,
+            offset_at_position: (len >= end).then_some(slot.end_offset),
         };
-        self.walk_last(base, file, len, floor)
+        self.walk_last(base, file, len.min(end), floor)
     }
 
     /// After a crash: walk the last segment, cut a torn tail, write what is left again, sync.
-    fn open_unclean(&mut self, base: Offset, durable_end: Offset) -> Result<LastSegment> {
+    ///
+    /// A file that does not follow the segment before it, or that is longer than a segment can be,
+    /// was not written by this log: nothing of it is cut.
+    fn open_unclean(&mut self, base: Offset, follows: bool) -> Result<LastSegment> {
         let (file, len) = self.open_log_file(base)?;
+        if len > LONGEST_SEGMENT {
+            let reason = "longer than a segment can be";
+            self.refuse_appends(Error::corrupt(file.path(), LONGEST_SEGMENT, reason));
+        }
+        let len = len.min(LONGEST_SEGMENT);
+        let nothing_is_torn = !follows || (self.request.clean && self.slot.is_none());
         let floor = match self.slot {
             Some(slot) if slot.segment_base == base => Floor {
-                position: slot.position,
-                offset: durable_end,
+                position: slot.position.into(),
+                offset: self.former_end,
                 offset_at_position: Some(slot.end_offset),
             },
             _ => Floor {
                 position: 0,
-                offset: durable_end,
+                offset: if nothing_is_torn {
+                    Offset::MAX
+                } else {
+                    self.former_end
+                },
                 offset_at_position: None,
             },
         };
@@ -198,21 +207,26 @@ impl Recovery<'_> {
         floor: Floor,
     ) -> Result<LastSegment> {
         let plan = self.plan(base, len, floor);
+        // What is below the floor stays as it is, whatever comes.
+        file.publish(floor.position.min(len));
+        let segment = Segment::unknown(base, file);
+        let (disk, end) = (self.disk, self.former_end);
         let (producers, until) = (&mut self.producers, self.producers_until);
-        let walked = tail::walk(&file, plan, &mut self.epochs, |header| {
-            if header.base_offset >= until {
-                producers.record(header);
-            }
-        })?;
+        let walked = tail::walk(
+            segment.file(),
+            plan,
+            &mut self.epochs,
+            |header| {
+                if header.base_offset >= until {
+                    producers.record(header);
+                }
+            },
+            |place| segment.examine(disk, place, end, plan.gaps),
+        )?;
+        let file = segment.into_file();
         self.report.checked_bytes += walked.checked_bytes;
-        if let Some(bad) = walked.damage {
-            let error = Error::corrupt(
-                file.path(),
-                bad.position + bad.invalid.at as u64,
-                bad.invalid.reason,
-            );
-            self.damaged(&error);
-            self.fatal_damage.get_or_insert(error);
+        for error in &walked.damage {
+            self.refuse_appends(error.clone());
         }
         if walked.torn.is_some() && self.fatal_damage.is_none() {
             self.report.set_aside = tail::cut(self.disk, &file, &walked, len)?;
@@ -233,4 +247,19 @@ impl Recovery<'_> {
             first_timestamp: walked.first_timestamp,
         })
     }
+}
+
+/// True if the batches from the last index entry on lead to the end of the file with this offset, and
+/// the first one is the segment's.
+fn ends_at(segment: &Segment, end_offset: Offset) -> bool {
+    let len = segment.file().published();
+    let entry = segment.update_index(|index| index.offsets.last().copied());
+    let from = match entry.map(|entry| segment.checked_hint(&entry)) {
+        Some(Some(found)) => found.place(),
+        Some(None) => return false,
+        None => segment.first_place(),
+    };
+    let begins = len == 0 || segment.begins_at_base();
+    let end = segment.end_of_walk(from);
+    begins && end.is_some_and(|end| end.position == len && end.offset == Some(end_offset))
 }

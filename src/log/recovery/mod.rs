@@ -5,6 +5,7 @@
 //! segments were synced before their successor existed; what is wrong with them is damage, which is
 //! kept, reported, and met again by whoever reads there. Opening again finds the same.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
@@ -17,12 +18,14 @@ use crate::disk::{AppendFile, Disk, OpenMode, read_file, write_all_at};
 use crate::error::{Error, Result};
 use crate::format::durable_end::Slot;
 use crate::format::metadata::{PartitionMetadata, TopicId};
+use crate::format::seal::FrameDigest;
 use crate::log::Log;
 use crate::log::durable_ends::DurableEnds;
 use crate::log::epochs::Epochs;
 use crate::log::group_commit::GroupCommit;
 use crate::log::names::FileKind;
 use crate::log::producer_state::ProducerState;
+use crate::log::scan::{Check, Scanner};
 use crate::log::segment::Segment;
 use crate::log::tail::{Floor, WalkPlan};
 use crate::log::writer::Writer;
@@ -31,6 +34,7 @@ use crate::record::{Offset, Timestamp, TopicPartition};
 use self::last::LastSegment;
 
 mod last;
+mod offline;
 mod sealed;
 mod state;
 
@@ -43,6 +47,8 @@ pub(crate) struct OpenRequest<'a> {
     pub(crate) topic_id: TopicId,
     pub(crate) config: &'a TopicConfig,
     pub(crate) ends: &'a Arc<DurableEnds>,
+    /// The partition was there before; if it cannot be opened, that is damage.
+    pub(crate) is_known: bool,
     /// The broker was closed in order the last time.
     pub(crate) clean: bool,
     /// Offsets may have gaps.
@@ -84,11 +90,19 @@ impl PartitionRecovery {
 
 /// Opens a log, making its directory if it is new.
 pub(crate) fn open(request: &OpenRequest<'_>) -> Result<(Log, PartitionRecovery)> {
-    let mut recovery = Recovery::new(request)?;
-    let sealed = recovery.open_sealed_segments()?;
-    let last = recovery.open_last_segment()?;
-    let log = recovery.into_log(sealed, last)?;
-    Ok(log)
+    match Recovery::run(request) {
+        // The others work: who uses this one is told.
+        Err(error) if request.is_known && is_of_partition(&error) => offline::open(request, error),
+        other => other,
+    }
+}
+
+/// True for what is wrong with one partition's files; a full disk, say, is everybody's trouble.
+fn is_of_partition(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Corrupt { .. } | Error::MissingSegment { .. } | Error::Io { .. }
+    )
 }
 
 struct Recovery<'a> {
@@ -99,6 +113,8 @@ struct Recovery<'a> {
     /// Base offsets of the segments that are there.
     bases: Vec<Offset>,
     slot: Option<Slot>,
+    /// The log is known to have reached this offset, all of it on the device.
+    former_end: Offset,
     epochs: Epochs,
     producers: ProducerState,
     /// Producer state is known up to here.
@@ -110,15 +126,25 @@ struct Recovery<'a> {
 }
 
 impl<'a> Recovery<'a> {
+    fn run(request: &'a OpenRequest<'a>) -> Result<(Log, PartitionRecovery)> {
+        let mut recovery = Self::new(request)?;
+        let sealed = recovery.open_sealed_segments()?;
+        let before = sealed.last().and_then(|segment| segment.seal());
+        let last = recovery.open_last_segment(before.map(|seal| seal.end_offset))?;
+        recovery.into_log(sealed, last)
+    }
+
     fn new(request: &'a OpenRequest<'a>) -> Result<Self> {
         let disk = &**request.disk;
-        let (files, names_unsynced) = list_files(disk, request)?;
+        let slot = request.ends.find(request.topic_id, request.id.partition());
+        let former_end = slot.map_or(request.recovery_point, |slot| slot.end_offset);
+        let mut report = PartitionRecovery::default();
+        let (files, names_unsynced) = list_files(disk, request, former_end, &mut report)?;
         let bases: Vec<_> = files
             .iter()
             .filter(|(_, kind, _)| *kind == FileKind::Log)
             .map(|(base, ..)| *base)
             .collect();
-        let slot = request.ends.find(request.topic_id, request.id.partition());
         let mut recovery = Self {
             request,
             disk,
@@ -129,12 +155,18 @@ impl<'a> Recovery<'a> {
             producers: ProducerState::default(),
             producers_until: 0,
             fatal_damage: None,
-            report: PartitionRecovery::default(),
+            former_end,
+            report,
             names_unsynced,
         };
         recovery.load_epochs()?;
         recovery.load_producers()?;
         Ok(recovery)
+    }
+
+    /// This log was closed in order the last time.
+    fn is_clean(&self) -> bool {
+        self.request.clean && self.slot.is_none_or(|slot| slot.is_clean())
     }
 
     fn len_of(&self, base: Offset, kind: FileKind) -> Option<u64> {
@@ -166,6 +198,7 @@ impl<'a> Recovery<'a> {
             index_interval: self.request.config.index_interval_bytes,
             gaps: self.request.gaps,
             floor,
+            epochs_known: true,
         }
     }
 
@@ -181,8 +214,9 @@ impl<'a> Recovery<'a> {
         let request = self.request;
         let end = last.next_offset;
         // An epoch whose batches are gone stays in the file, so that its number is not used again.
+        let is_clean = self.is_clean();
         let leader_epoch = match self.epochs.latest() {
-            Some(latest) if request.clean => latest.max(0),
+            Some(latest) if is_clean => latest.max(0),
             Some(latest) => latest.saturating_add(1).max(0),
             None => 0,
         };
@@ -210,8 +244,10 @@ impl<'a> Recovery<'a> {
             epochs: self.epochs.clone(),
             producers: self.producers,
             // What an earlier process created may have never become durable.
-            names_unsynced: self.names_unsynced || !request.clean,
-            changed: !request.clean || self.names_unsynced || !self.report.rebuilt.is_empty(),
+            names_unsynced: self.names_unsynced || !is_clean,
+            changed: !is_clean || self.names_unsynced || !self.report.rebuilt.is_empty(),
+            uncut: false,
+            closed: false,
         };
         let log = Log {
             id: request.id.clone(),
@@ -229,11 +265,18 @@ impl<'a> Recovery<'a> {
                 .claim(request.topic_id, request.id.partition())?,
             failure: OnceLock::new(),
             damage: self.fatal_damage.map(OnceLock::from).unwrap_or_default(),
+            former_end: self.former_end,
             writer: Mutex::new(writer),
         };
         if log.damage().is_none() {
-            let point = log.writer.lock().point(false);
-            log.note_durable(point);
+            let mut writer = log.writer.lock();
+            if writer.names_unsynced && writer.next_offset > log.start_offset() {
+                // A bound is for files whose names are durable, too.
+                log.sync_names()?;
+                writer.names_unsynced = false;
+            }
+            log.note_durable(writer.point());
+            drop(writer);
         } else {
             log.commit.advance(end);
         }
@@ -244,28 +287,28 @@ impl<'a> Recovery<'a> {
 /// Base offset, kind and length of a file.
 type SegmentFile = (Offset, FileKind, u64);
 
-/// The files of a partition's directory; it is made if it is missing, with Kafka's metadata file.
-fn list_files(disk: &dyn Disk, request: &OpenRequest<'_>) -> Result<(Vec<SegmentFile>, bool)> {
+/// The files of a partition's directory; it is made if it is new, with Kafka's metadata file. The
+/// second is true if names are not durable yet.
+fn list_files(
+    disk: &dyn Disk,
+    request: &OpenRequest<'_>,
+    former_end: Offset,
+    report: &mut PartitionRecovery,
+) -> Result<(Vec<SegmentFile>, bool)> {
     let dir = &request.dir;
-    disk.create_dir_all(dir)
-        .map_err(|error| Error::io("create directory", dir, error))?;
-    let entries = disk
-        .list(dir)
-        .map_err(|error| Error::io("list", dir, error))?;
-    let metadata = dir.join("partition.metadata");
-    let known = entries
-        .iter()
-        .any(|entry| entry.name == "partition.metadata" && entry.len > 0);
-    if !known {
-        let bytes = PartitionMetadata {
-            topic_id: request.topic_id,
+    let entries = match disk.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if former_end > request.start {
+                let reason = "the partition's directory is not there";
+                return Err(Error::missing(dir, reason).with_offsets(request.start..former_end));
+            }
+            disk.create_dir_all(dir)
+                .map_err(|error| Error::io("create directory", dir, error))?;
+            Vec::new()
         }
-        .encode();
-        let file = disk
-            .open(&metadata, OpenMode::Truncate)
-            .map_err(|error| Error::io("create", &metadata, error))?;
-        write_all_at(&*file, &bytes, 0).map_err(|error| Error::io("write", &metadata, error))?;
-    }
+        entries => entries.map_err(|error| Error::io("list", dir, error))?,
+    };
+    let is_new = check_metadata(disk, request, !entries.is_empty(), report)?;
     let files = entries
         .iter()
         .filter(|entry| !entry.is_dir)
@@ -273,7 +316,67 @@ fn list_files(disk: &dyn Disk, request: &OpenRequest<'_>) -> Result<(Vec<Segment
             FileKind::parse(&entry.name).map(|(base, kind)| (base, kind, entry.len))
         })
         .collect();
-    Ok((files, !known))
+    Ok((files, is_new))
+}
+
+/// Compares Kafka's `partition.metadata` with what the manifest says, and makes it again if it says
+/// nothing. True if it did.
+fn check_metadata(
+    disk: &dyn Disk,
+    request: &OpenRequest<'_>,
+    is_used: bool,
+    report: &mut PartitionRecovery,
+) -> Result<bool> {
+    let path = request.dir.join("partition.metadata");
+    let stored = read_small(disk, &path)?;
+    let decoded = stored
+        .as_deref()
+        .and_then(|bytes| PartitionMetadata::decode(bytes).ok());
+    match decoded {
+        Some(metadata) if metadata.topic_id == request.topic_id => return Ok(false),
+        // A damaged id looks like another topic's: what the batches are decides.
+        Some(metadata) if !is_noted(disk, request)? => {
+            let reason = format!(
+                "the directory is of the topic with id {}, and this one's is {}",
+                metadata.topic_id, request.topic_id
+            );
+            return Err(Error::corrupt(&path, 0, reason));
+        }
+        Some(_) | None => {}
+    }
+    let bytes = PartitionMetadata {
+        topic_id: request.topic_id,
+    }
+    .encode();
+    let file = disk
+        .open(&path, OpenMode::Truncate)
+        .map_err(|error| Error::io("create", &path, error))?;
+    write_all_at(&*file, &bytes, 0).map_err(|error| Error::io("write", &path, error))?;
+    // Empty is what a crash leaves of a new one.
+    if is_used && stored.is_none_or(|bytes| !bytes.is_empty()) {
+        report.rebuilt.push(path);
+    }
+    Ok(true)
+}
+
+/// True if the batches of the directory are those that `durable-ends` has a digest of.
+fn is_noted(disk: &dyn Disk, request: &OpenRequest<'_>) -> Result<bool> {
+    let slot = request.ends.find(request.topic_id, request.id.partition());
+    let Some(slot) = slot.filter(|slot| slot.position > 0) else {
+        return Ok(false);
+    };
+    let path = FileKind::Log.path(&request.dir, slot.segment_base);
+    let file = match disk.open(&path, OpenMode::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        file => file.map_err(|error| Error::io("open", &path, error))?,
+    };
+    let file = AppendFile::new(path, file);
+    let mut scanner = Scanner::new(&file, 0, slot.position.into());
+    let mut digest = FrameDigest::new();
+    while let Some(Ok((_, frame))) = scanner.next(Check::Frames)? {
+        digest.update(frame);
+    }
+    Ok(digest.value() == slot.digest)
 }
 
 /// Reads a file that cannot be large; one that is counts as bad, which is empty here.

@@ -7,11 +7,11 @@ use super::{Recovery, read_small};
 use crate::disk::{AppendFile, replace_file};
 use crate::error::{Error, Result};
 use crate::format::seal::{self, Seal};
-use crate::log::epochs::Epochs;
 use crate::log::index::SegmentIndex;
 use crate::log::names::FileKind;
 use crate::log::segment::Segment;
-use crate::log::tail::{self, Floor, Walked};
+use crate::log::tail::{self, Floor, LONGEST_SEGMENT, Walked};
+use crate::log::writer::first_frame;
 use crate::record::{Offset, Timestamp};
 
 impl Recovery<'_> {
@@ -21,10 +21,8 @@ impl Recovery<'_> {
             && first > self.request.start.max(self.first_possible())
         {
             let file = self.path(self.request.start, FileKind::Log);
-            self.damaged(&Error::MissingSegment {
-                file,
-                reason: format!("the log now begins at offset {first}"),
-            });
+            let error = Error::missing(&file, format!("the log now begins at offset {first}"));
+            self.damaged(&error.with_offsets(self.request.start..first));
         }
         let mut sealed = Vec::new();
         for pair in bases.windows(2) {
@@ -45,92 +43,181 @@ impl Recovery<'_> {
     /// Opens a segment that has a successor, which starts at `next_base`.
     fn open_sealed(&mut self, base: Offset, next_base: Offset) -> Result<Arc<Segment>> {
         let (file, len) = self.open_log_file(base)?;
-        let seal_path = self.path(base, FileKind::Seal);
-        let stored = match self.len_of(base, FileKind::Seal) {
-            Some(_) => {
-                read_small(self.disk, &seal_path)?.and_then(|bytes| seal::decode(&bytes).ok())
-            }
-            None => None,
-        };
-        let seal = stored.filter(|seal| seal.base_offset == base);
+        let stored = self.load_seal(base);
         let indexes_there = [FileKind::OffsetIndex, FileKind::TimeIndex]
             .iter()
             .all(|kind| self.len_of(base, *kind).is_some());
         let needs_producers = self.producers_until < next_base;
-        let mut seal = match seal {
-            Some(seal) if indexes_there && !needs_producers => seal,
-            other => self.walk_sealed(base, &file, len, other)?,
+        let gaps = self.request.gaps;
+        let agrees = |seal: &Seal| {
+            seal.end_position == len
+                && (seal.end_offset == next_base || (gaps && seal.end_offset < next_base))
         };
-        self.check_sealed(&file, len, &mut seal, next_base);
-        file.publish(seal.end_position);
+        let first_is_known = match &stored {
+            Some(seal) => seal.first_frame == first_frame(&file)?,
+            None => true,
+        };
+        let is_fine = first_is_known && indexes_there && !needs_producers;
+        let (file, seal) = match stored {
+            Some(seal) if is_fine && agrees(&seal) => (file, seal),
+            stored => {
+                let agreeing = stored.filter(&agrees);
+                let (file, walked) = self.walk_sealed(base, file, len, agreeing)?;
+                let is_whole = walked.damage.is_empty()
+                    && walked.position == len
+                    && (walked.next_offset == next_base || gaps);
+                let mut seal = match (agreeing, stored) {
+                    // The segment is good, and not the one that was sealed here.
+                    (Some(seal), _) if !first_is_known && is_whole => self.foreign(&file, seal),
+                    (Some(seal), _) => seal,
+                    // The segment is good, so the seal is another's, or lost.
+                    (None, _) if is_whole => self.store_seal(base, &walked, &file)?,
+                    (None, Some(seal)) => {
+                        self.disagreeing(&file, len, &walked, first_is_known, seal)
+                    }
+                    (None, None) => self.unsealed(base, next_base, &file, len, &walked),
+                };
+                if walked.damage.is_empty() && seal.end_position == walked.position {
+                    self.store_index(&walked, &mut seal);
+                }
+                (file, seal)
+            }
+        };
+        if seal.end_offset < next_base && !gaps {
+            let file = self.path(seal.end_offset, FileKind::Log);
+            let error = Error::missing(&file, "the records were in it, and are not there");
+            self.damaged(&error.with_offsets(seal.end_offset..next_base));
+        }
+        file.publish(seal.end_position.min(len));
         Ok(Arc::new(Segment::sealed(base, file, seal)))
     }
 
-    /// Compares a seal with what is there. A segment that lost its end is missing that part; one that
-    /// gained bytes is damaged behind what is known of it.
-    fn check_sealed(&mut self, file: &AppendFile, len: u64, seal: &mut Seal, next_base: Offset) {
-        if len < seal.end_position {
-            let reason = format!("it is {len} bytes long and was {}", seal.end_position);
-            self.damaged(&Error::MissingSegment {
-                file: file.path().to_path_buf(),
-                reason,
-            });
-            seal.end_position = len;
-        } else if len > seal.end_position {
-            self.damaged(&Error::corrupt(
-                file.path(),
-                seal.end_position,
-                "there are bytes behind the end of the segment",
-            ));
-        }
-        if seal.end_offset < next_base && !self.request.gaps {
-            let file = self.path(seal.end_offset, FileKind::Log);
-            let reason = format!("offsets {}..{next_base} were in it", seal.end_offset);
-            self.damaged(&Error::MissingSegment { file, reason });
-        }
+    /// One that cannot be read counts as lost.
+    fn load_seal(&self, base: Offset) -> Option<Seal> {
+        self.len_of(base, FileKind::Seal)?;
+        let bytes = read_small(self.disk, &self.path(base, FileKind::Seal)).ok()??;
+        seal::decode(&bytes)
+            .ok()
+            .filter(|seal| seal.base_offset == base)
     }
 
     /// Reads a sealed segment as a whole, to make its seal, indexes or producer state again.
     fn walk_sealed(
         &mut self,
         base: Offset,
-        file: &AppendFile,
+        file: AppendFile,
         len: u64,
-        known: Option<Seal>,
-    ) -> Result<Seal> {
+        seal: Option<Seal>,
+    ) -> Result<(AppendFile, Walked)> {
         // All of it is durable: whatever is wrong is damage.
         let floor = Floor {
             position: 0,
             offset: Offset::MAX,
             offset_at_position: None,
         };
+        let len = len.min(LONGEST_SEGMENT);
+        file.publish(len);
+        let segment = match seal {
+            Some(seal) => Segment::sealed(base, file, seal),
+            None => Segment::unknown(base, file),
+        };
         let plan = self.plan(base, len, floor);
+        let (disk, end) = (self.disk, self.end_of_offsets(base));
         let (producers, until) = (&mut self.producers, self.producers_until);
-        let mut epochs = Epochs::default();
-        let walked = tail::walk(file, plan, &mut epochs, |header| {
-            if header.base_offset >= until {
-                producers.record(header);
-            }
-        })?;
+        let walked = tail::walk(
+            segment.file(),
+            plan,
+            &mut self.epochs,
+            |header| {
+                if header.base_offset >= until {
+                    producers.record(header);
+                }
+            },
+            |place| segment.examine(disk, place, end, plan.gaps),
+        )?;
         self.report.checked_bytes += walked.checked_bytes;
-        if let Some(bad) = walked.damage {
-            let position = bad.position + bad.invalid.at as u64;
-            self.damaged(&Error::corrupt(file.path(), position, bad.invalid.reason));
-            // What lies behind the damage is served as far as the seal, or the file, goes.
-            return Ok(known.unwrap_or(Seal {
-                base_offset: base,
-                end_position: len,
-                end_offset: self
-                    .bases
-                    .iter()
-                    .copied()
-                    .find(|next| *next > base)
-                    .unwrap_or(walked.next_offset),
-                max_timestamp: Timestamp::MAX,
-                batches: walked.batches,
-                frame_digest: walked.digest.value(),
-            }));
+        for error in &walked.damage {
+            self.damaged(error);
         }
+        Ok((segment.into_file(), walked))
+    }
+
+    fn end_of_offsets(&self, base: Offset) -> Offset {
+        let next = self.bases.iter().copied().find(|next| *next > base);
+        next.unwrap_or(base)
+    }
+
+    /// Another log's file lies where this segment was: nothing of it is shown.
+    fn foreign(&mut self, file: &AppendFile, seal: Seal) -> Seal {
+        let error = Error::corrupt(file.path(), 0, "it is another log's file, by its seal");
+        self.damaged(&error.with_offsets(seal.base_offset..seal.end_offset));
+        Seal {
+            end_position: 0,
+            ..seal
+        }
+    }
+
+    /// A segment that is not as long as its seal says, and is not good by itself. One that lost its
+    /// end is missing that part; one that gained bytes is damaged behind what is known of it.
+    fn disagreeing(
+        &mut self,
+        file: &AppendFile,
+        len: u64,
+        walked: &Walked,
+        first_is_known: bool,
+        mut seal: Seal,
+    ) -> Seal {
+        if !first_is_known && walked.position > 0 && walked.damage.is_empty() {
+            return self.foreign(file, seal);
+        }
+        if len < seal.end_position {
+            let reason = format!("it is {len} bytes long and was {}", seal.end_position);
+            let error = Error::missing(file.path(), reason);
+            self.damaged(&error.with_offsets(walked.next_offset..seal.end_offset));
+            seal.end_position = len;
+        } else if len > seal.end_position && walked.damage.is_empty() {
+            self.damaged(&Error::corrupt(
+                file.path(),
+                seal.end_position,
+                "there are bytes behind the end of the segment",
+            ));
+        }
+        seal
+    }
+
+    /// What can be said of a segment without a seal that is not good: it is served as far as its file
+    /// goes.
+    fn unsealed(
+        &mut self,
+        base: Offset,
+        next_base: Offset,
+        file: &AppendFile,
+        len: u64,
+        walked: &Walked,
+    ) -> Seal {
+        let end_offset = if walked.damage.is_empty() {
+            walked.next_offset
+        } else {
+            next_base
+        };
+        if len > LONGEST_SEGMENT {
+            let reason = "longer than a segment can be";
+            self.damaged(&Error::corrupt(file.path(), LONGEST_SEGMENT, reason));
+        }
+        Seal {
+            base_offset: base,
+            end_position: len.min(LONGEST_SEGMENT),
+            end_offset,
+            max_timestamp: Timestamp::MAX,
+            batches: walked.batches,
+            frame_digest: walked.digest.value(),
+            index_digest: 0,
+            first_frame: 0,
+        }
+    }
+
+    /// Makes the seal of a good segment again.
+    fn store_seal(&mut self, base: Offset, walked: &Walked, file: &AppendFile) -> Result<Seal> {
         let seal = Seal {
             base_offset: base,
             end_position: walked.position,
@@ -138,37 +225,45 @@ impl Recovery<'_> {
             max_timestamp: walked.builder.largest_timestamp(),
             batches: walked.batches,
             frame_digest: walked.digest.value(),
+            index_digest: walked.complete_index().digest(),
+            first_frame: first_frame(file)?,
         };
-        self.store_index(base, &walked)?;
-        // A segment that lost whole batches at its end looks good by itself: the seal knows better.
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let path = self.path(base, FileKind::Seal);
-        replace_file(self.disk, &path, &seal::encode(&seal))?;
-        self.report.rebuilt.push(path);
+        self.write_seal(&seal);
         Ok(seal)
     }
 
-    pub(super) fn store_index(&mut self, base: Offset, walked: &Walked) -> Result<()> {
+    /// If that fails, the next open looks again.
+    fn write_seal(&mut self, seal: &Seal) {
+        let path = self.path(seal.base_offset, FileKind::Seal);
+        if replace_file(self.disk, &path, &seal::encode(seal)).is_ok() {
+            self.report.rebuilt.push(path);
+        }
+    }
+
+    /// Writes index files that are missing or wrong. If that fails, who looks something up makes the
+    /// index again in memory.
+    fn store_index(&mut self, walked: &Walked, seal: &mut Seal) {
+        let base = seal.base_offset;
         let (offsets, times) = (
             self.path(base, FileKind::OffsetIndex),
             self.path(base, FileKind::TimeIndex),
         );
-        let mut index = walked.index.clone();
-        walked
-            .builder
-            .final_time_entry()
-            .into_iter()
-            .for_each(|entry| index.push_time(entry));
-        let len = self.len_of(base, FileKind::Log).unwrap_or(0);
-        if SegmentIndex::load(self.disk, &offsets, &times, len)?.as_ref() != Some(&index) {
-            index.store(self.disk, &offsets, &times)?;
-            self.disk
-                .sync_dir(&self.request.dir)
-                .map_err(|error| Error::io("sync directory", &self.request.dir, error))?;
-            self.report.rebuilt.extend([offsets, times]);
+        let stored = SegmentIndex::load(self.disk, &offsets, &times, seal.end_position);
+        let is_good = |index: SegmentIndex| index.digest() == seal.index_digest;
+        if stored.is_ok_and(|stored| stored.is_some_and(is_good)) {
+            return;
         }
-        Ok(())
+        let index = walked.complete_index();
+        let written = index.store(self.disk, &offsets, &times).is_ok()
+            && self.disk.sync_dir(&self.request.dir).is_ok();
+        if !written {
+            return;
+        }
+        self.report.rebuilt.extend([offsets, times]);
+        // It differs from the old one if `index.interval.bytes` was changed since.
+        if index.digest() != seal.index_digest {
+            seal.index_digest = index.digest();
+            self.write_seal(seal);
+        }
     }
 }

@@ -3,56 +3,89 @@
 use super::{Recovery, read_small};
 use crate::disk::replace_file;
 use crate::error::Result;
+use crate::format::batch::{BatchHeader, HEADER_LEN};
 use crate::format::checkpoint::EpochCheckpoint;
 use crate::format::producer_snapshot;
 use crate::log::epochs::Epochs;
 use crate::log::names::FileKind;
 use crate::log::producer_state::ProducerState;
-use crate::log::tail::{self, Floor};
+use crate::log::scan::{Check, Scanner};
 use crate::log::writer::EPOCH_FILE;
 
 impl Recovery<'_> {
     /// A lost or bad epoch file is made again from the batches, which is why it must not be guessed.
     pub(super) fn load_epochs(&mut self) -> Result<()> {
         let path = self.request.dir.join(EPOCH_FILE);
-        let stored = read_small(self.disk, &path)?;
+        let stored = read_small(self.disk, &path).unwrap_or(Some(Vec::new()));
         let decoded = stored
             .as_deref()
             .and_then(|bytes| EpochCheckpoint::decode(bytes).ok());
-        if let Some(entries) = decoded {
-            self.epochs = Epochs::new(entries);
-            return Ok(());
-        }
         let has_batches = self
             .files
             .iter()
             .any(|(_, kind, len)| *kind == FileKind::Log && *len > 0);
-        if !has_batches && stored.is_none() {
+        if let Some(entries) = decoded {
+            self.epochs = Epochs::new(entries);
+            if !has_batches || self.request.gaps || self.epochs_fit()? {
+                return Ok(());
+            }
+        } else if !has_batches && stored.is_none() {
             return Ok(());
         }
-        for base in self.bases.clone() {
+        self.epochs = self.epochs_of_batches()?;
+        let bytes = EpochCheckpoint::encode(self.epochs.entries());
+        // Without it the next open looks again.
+        if replace_file(self.disk, &path, &bytes).is_ok() {
+            self.report.rebuilt.push(path);
+        }
+        Ok(())
+    }
+
+    /// True if the batches of the last segment that has any have the epochs that are written down. A
+    /// single batch may be damaged: what most say counts.
+    fn epochs_fit(&self) -> Result<bool> {
+        for &base in self.bases.iter().rev() {
             let (file, len) = self.open_log_file(base)?;
-            let mut found = Vec::new();
-            let floor = Floor::default();
-            tail::walk(
-                &file,
-                self.plan(base, len, floor),
-                &mut Epochs::default(),
-                |header| {
-                    found.push((header.leader_epoch, header.base_offset));
-                },
-            )?;
-            for (epoch, offset) in found {
-                self.epochs.assign(epoch, offset);
+            let agrees = |header: &BatchHeader| {
+                self.epochs.epoch_at(header.base_offset) == Some(header.leader_epoch)
+            };
+            // As a rule one look is enough.
+            let mut first = [0; HEADER_LEN];
+            file.read(&mut first, 0)?;
+            if BatchHeader::parse(&first).is_ok_and(|header| agrees(&header)) {
+                return Ok(true);
+            }
+            let mut scanner = Scanner::new(&file, 0, len);
+            let mut agreement = 0_i32;
+            while let Some(Ok((header, _))) = scanner.next(Check::Crc)? {
+                agreement += if agrees(&header) { 1 } else { -1 };
+                if agreement > 0 {
+                    return Ok(true);
+                }
+            }
+            if agreement < 0 {
+                return Ok(false);
             }
         }
-        replace_file(
-            self.disk,
-            &path,
-            &EpochCheckpoint::encode(self.epochs.entries()),
-        )?;
-        self.report.rebuilt.push(path);
-        Ok(())
+        Ok(true)
+    }
+
+    /// What the batches say, as far as they are good.
+    fn epochs_of_batches(&self) -> Result<Epochs> {
+        let mut epochs = Epochs::default();
+        for &base in &self.bases {
+            let (file, len) = self.open_log_file(base)?;
+            let mut scanner = Scanner::new(&file, 0, len);
+            while let Some(Ok((header, _))) = scanner.next(Check::Crc)? {
+                if epochs
+                    .latest()
+                    .is_none_or(|latest| header.leader_epoch >= latest)
+                {
+                    epochs.assign(header.leader_epoch, header.base_offset);
+                }
+            }
+        }
+        Ok(epochs)
     }
 
     /// Takes the newest good snapshot; the batches behind it are added as segments are walked.
@@ -64,7 +97,11 @@ impl Recovery<'_> {
             .map(|(offset, ..)| *offset)
             .collect();
         for &offset in snapshots.iter().rev() {
-            let bytes = read_small(self.disk, &self.path(offset, FileKind::ProducerSnapshot))?
+            let path = self.path(offset, FileKind::ProducerSnapshot);
+            // One that cannot be read is as good as none.
+            let bytes = read_small(self.disk, &path)
+                .ok()
+                .flatten()
                 .unwrap_or_default();
             if let Ok(entries) = producer_snapshot::decode(&bytes) {
                 self.producers = ProducerState::from_snapshot(&entries);

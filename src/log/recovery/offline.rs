@@ -1,0 +1,103 @@
+//! A partition whose files cannot be opened: it is there, and every use of it says what is wrong.
+
+use std::io;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::{OpenRequest, PartitionRecovery};
+use crate::disk::{AppendFile, DiskFile, Map};
+use crate::error::{Error, Result};
+use crate::format::seal::FrameDigest;
+use crate::log::Log;
+use crate::log::epochs::Epochs;
+use crate::log::group_commit::GroupCommit;
+use crate::log::index::{IndexBuilder, SegmentIndex};
+use crate::log::producer_state::ProducerState;
+use crate::log::segment::Segment;
+use crate::log::writer::Writer;
+use crate::record::Offset;
+
+/// A log without segments, which refuses everything with `error`.
+pub(super) fn open(request: &OpenRequest<'_>, error: Error) -> Result<(Log, PartitionRecovery)> {
+    let report = PartitionRecovery {
+        damage: vec![error.to_string()],
+        ..PartitionRecovery::default()
+    };
+    let start = request.start;
+    let file = AppendFile::new(request.dir.clone(), Arc::new(NoFile));
+    let writer = Writer {
+        active: Arc::new(Segment::active(start, file, SegmentIndex::default())),
+        position: 0,
+        next_offset: start,
+        index: IndexBuilder::new(request.config.index_interval_bytes),
+        index_full: false,
+        digest: FrameDigest::new(),
+        batches: 0,
+        first_timestamp: None,
+        active_since: request.now,
+        leader_epoch: 0,
+        epochs: Epochs::default(),
+        producers: ProducerState::default(),
+        names_unsynced: false,
+        changed: false,
+        uncut: false,
+        closed: false,
+    };
+    let log = Log {
+        id: request.id.clone(),
+        dir: request.dir.clone(),
+        disk: Arc::clone(request.disk),
+        segments: ArcSwap::default(),
+        start: AtomicU64::new(start),
+        readable_end: AtomicU64::new(start),
+        end: AtomicU64::new(start),
+        gaps: request.gaps,
+        epochs: ArcSwap::default(),
+        commit: GroupCommit::default(),
+        // Claimed, so that it is kept; not written.
+        durable_slot: request
+            .ends
+            .claim(request.topic_id, request.id.partition())?,
+        failure: OnceLock::new(),
+        damage: OnceLock::from(error),
+        // Nobody knows where it ends: every position is one where something is missing.
+        former_end: Offset::MAX,
+        writer: Mutex::new(writer),
+    };
+    log.commit.advance(start);
+    Ok((log, report))
+}
+
+/// Stands for the file of a segment that is not there. Nothing is ever asked of it: appends and reads
+/// are refused before.
+#[derive(Debug)]
+struct NoFile;
+
+impl DiskFile for NoFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(0)
+    }
+
+    fn read_at(&self, _buffer: &mut [u8], _position: u64) -> io::Result<usize> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn write_at(&self, _bytes: &[u8], _position: u64) -> io::Result<usize> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn set_len(&self, _len: u64) -> io::Result<()> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn map(&self, _capacity: usize) -> io::Result<Map> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}

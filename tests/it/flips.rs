@@ -1,0 +1,271 @@
+//! Every bit of a small data directory, flipped one at a time: whatever it hits, no wrong record comes
+//! out, nothing panics, and what does not lie in the hit batch is still served.
+//!
+//! Method: two directories, one after an orderly close and one after a kill, each with one partition
+//! of several segments. For each bit of each file: open a copy with that bit flipped, read everything
+//! in every way, compare with what was written, and note what became of it.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use streamlog::sim::SimDisk;
+use streamlog::{Broker, Offset};
+
+use crate::support::{self, Model, Seen, append, log_file, partition, read_all, small_segments};
+
+const SALT: u64 = 3;
+/// Both directories together must have at least this many bits: a log of 16 KiB.
+const BITS: usize = 16 * 1024 * 8;
+
+/// A directory and what was promised about it.
+struct Sample {
+    disk: SimDisk,
+    model: Model,
+    /// Below this offset everything is known to be on the device.
+    durable: Offset,
+    /// Byte ranges of batches by file, with their offsets.
+    batches: BTreeMap<PathBuf, Vec<(Range<usize>, Range<Offset>)>>,
+}
+
+/// What became of a flipped bit.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Tally {
+    /// Nobody noticed, and nothing is different.
+    harmless: usize,
+    /// Something derived was made again.
+    rebuilt: usize,
+    /// A read gave an error, or the report names damage.
+    reported: usize,
+    /// Opening was refused.
+    refused: usize,
+    /// Taken for a torn tail, above the durable end.
+    cut: usize,
+}
+
+#[test]
+fn no_flipped_bit_of_a_closed_log_gives_a_wrong_record() {
+    let sample = Sample::new(true);
+    let tally = sample.flip_every_bit();
+    println!("closed: {tally:?}");
+    assert_eq!(tally.cut, 0, "after an orderly close there is no torn tail");
+}
+
+#[test]
+fn no_flipped_bit_of_a_killed_log_gives_a_wrong_record() {
+    let sample = Sample::new(false);
+    let tally = sample.flip_every_bit();
+    println!("killed: {tally:?}");
+    assert!(tally.cut > 0);
+}
+
+#[test]
+fn the_flipped_logs_are_large_enough() {
+    let bits = |sample: Sample| {
+        sample
+            .disk
+            .image()
+            .files()
+            .iter()
+            .map(|(_, len)| len * 8)
+            .sum::<u64>()
+    };
+    let total = bits(Sample::new(true)) + bits(Sample::new(false));
+    assert!(total >= BITS as u64, "only {total} bits");
+}
+
+impl Sample {
+    fn new(close: bool) -> Self {
+        let disk = SimDisk::new();
+        let broker = support::open(&disk).unwrap();
+        broker.create_topic("t", small_segments()).unwrap();
+        let log = partition(&broker, "t", 0);
+        let mut rolled = 0;
+        let mut count = 0;
+        while rolled < 5 || count % 7 != 0 {
+            count += 1;
+            append(&log, SALT, 1 + count % 3).unwrap();
+            let files = disk.files();
+            rolled = files
+                .iter()
+                .filter(|(path, _)| path.extension().is_some_and(|e| e == "seal"))
+                .count();
+        }
+        log.flush().unwrap();
+        let durable = log.durable_end();
+        for count in [2, 1, 3, 1] {
+            append(&log, SALT, count).unwrap();
+        }
+        let written = log.high_watermark();
+        let killed = disk.duplicate();
+        let batches = batches_of(&broker, &disk, written);
+        broker.close().unwrap();
+        let (disk, durable) = if close {
+            (disk.duplicate(), written)
+        } else {
+            (killed, durable)
+        };
+        Self {
+            disk,
+            model: Model::new(SALT, written),
+            durable,
+            batches,
+        }
+    }
+
+    fn flip_every_bit(&self) -> Tally {
+        let files = self.disk.image().files();
+        let bits: Vec<(PathBuf, usize)> = files
+            .into_iter()
+            .flat_map(|(path, len)| (0..len * 8).map(move |bit| (path.clone(), bit as usize)))
+            .step_by(step())
+            .collect();
+        let next = AtomicUsize::new(0);
+        let total = Mutex::new(Tally::default());
+        let failures = Mutex::new(Vec::new());
+        let work = || {
+            let mut tally = Tally::default();
+            while let Some((path, bit)) = bits.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let outcome = catch_unwind(AssertUnwindSafe(|| self.flip(path, *bit, &mut tally)));
+                if outcome.is_err() {
+                    let mut failures = failures.lock().unwrap();
+                    failures.push(format!(
+                        "{} byte {} bit {}",
+                        path.display(),
+                        bit / 8,
+                        bit % 8
+                    ));
+                    if failures.len() >= 20 {
+                        break;
+                    }
+                }
+            }
+            total.lock().unwrap().add(tally);
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(work);
+            work();
+        });
+        let failures = failures.into_inner().unwrap();
+        assert!(
+            failures.is_empty(),
+            "flips with a wrong outcome: {failures:#?}"
+        );
+        total.into_inner().unwrap()
+    }
+
+    fn flip(&self, path: &Path, bit: usize, tally: &mut Tally) {
+        let disk = self.disk.duplicate();
+        let mut bytes = disk.read(path).unwrap();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        disk.write(path, bytes).unwrap();
+        let Ok(broker) = support::open(&disk) else {
+            assert!(
+                path.extension()
+                    .is_none_or(|extension| extension == "manifest" || extension == "properties")
+            );
+            tally.refused += 1;
+            return;
+        };
+        let log = partition(&broker, "t", 0);
+        let seen = read_all(&log, &self.model);
+        let report = broker.recovery_report();
+        let cut = report
+            .partitions
+            .iter()
+            .any(|(_, partition)| partition.truncated_bytes > 0);
+        self.check_what_is_left(path, bit / 8, &seen, cut);
+        let rebuilt = report
+            .partitions
+            .iter()
+            .any(|(_, partition)| !partition.rebuilt.is_empty());
+        if cut {
+            tally.cut += 1;
+        } else if !seen.errors.is_empty() || report.has_damage() {
+            tally.reported += 1;
+        } else if rebuilt {
+            tally.rebuilt += 1;
+        } else {
+            tally.harmless += 1;
+        }
+    }
+
+    /// All records but those of the hit batch are there; behind a cut, those above the durable end
+    /// may be gone.
+    fn check_what_is_left(&self, path: &Path, byte: usize, seen: &Seen, cut: bool) {
+        let hit = self.batches.get(path).and_then(|batches| {
+            let hit = batches.iter().find(|(bytes, _)| bytes.contains(&byte));
+            hit.map(|(_, offsets)| offsets.clone())
+        });
+        let end = if cut { seen.end } else { self.model.end() };
+        assert!(end >= self.durable, "cut below the durable end, at {end}");
+        let hit = hit.unwrap_or(0..0);
+        let lost: Vec<_> = seen
+            .missing(0..end)
+            .into_iter()
+            .filter(|offset| !hit.contains(offset))
+            .collect();
+        assert!(
+            lost.is_empty(),
+            "offsets {lost:?} are lost, only {hit:?} were hit; errors: {:#?}",
+            seen.errors
+        );
+        if !seen.errors.is_empty() {
+            assert!(
+                !hit.is_empty(),
+                "an error though no batch was hit: {:?}",
+                seen.errors
+            );
+        }
+        assert_eq!(seen.end, end);
+    }
+}
+
+/// 1, or what `STREAMLOG_FLIP_STEP` says, to look at a part.
+fn step() -> usize {
+    let step = std::env::var("STREAMLOG_FLIP_STEP").ok();
+    step.and_then(|step| step.parse().ok()).unwrap_or(1)
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.harmless += other.harmless;
+        self.rebuilt += other.rebuilt;
+        self.reported += other.reported;
+        self.refused += other.refused;
+        self.cut += other.cut;
+    }
+}
+
+/// Where each batch lies: reads lengths and offset deltas from the files.
+fn batches_of(
+    broker: &Broker,
+    disk: &SimDisk,
+    written: Offset,
+) -> BTreeMap<PathBuf, Vec<(Range<usize>, Range<Offset>)>> {
+    assert!(broker.recovery_report().is_clean());
+    let mut batches = BTreeMap::new();
+    let mut next = 0;
+    while next < written {
+        let path = log_file("t-0", next);
+        let bytes = disk
+            .read(&path)
+            .expect("a segment starts where the last one ends");
+        let mut found = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            let int = |from: usize| {
+                u32::from_be_bytes(bytes[at + from..at + from + 4].try_into().unwrap())
+            };
+            let (size, count) = (int(8) as usize + 12, u64::from(int(23)) + 1);
+            found.push((at..at + size, next..next + count));
+            at += size;
+            next += count;
+        }
+        batches.insert(path, found);
+    }
+    batches
+}
