@@ -21,13 +21,15 @@
 
 mod support;
 
+use std::cell::LazyCell;
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
 use streamlog::{
-    Broker, Compression, Consumer, Durability, Partition, Position, Reader, Record, TopicConfig,
+    Broker, Compression, Consumer, Durability, Partition, Position, Producer, Reader, Record,
+    TopicConfig,
 };
 
 use support::{Bench, SIZES, TOPIC, copy, directory, events};
@@ -86,9 +88,9 @@ fn append_written(criterion: &mut Criterion) {
     for (size, bytes) in SIZES {
         for records in [1, 100] {
             throughput(&mut group, records, bytes);
+            let values = events::events(bytes);
+            let bench = LazyCell::new(|| Bench::new(TopicConfig::default()));
             group.bench_function(format!("{size}/batch-{records}"), |bencher| {
-                let values = events::events(bytes);
-                let bench = Bench::new(TopicConfig::default());
                 bencher.iter_custom(|times| {
                     bench.make_room();
                     append(&bench.partition(0), &values, records, times)
@@ -116,9 +118,10 @@ fn append_synced(criterion: &mut Criterion) {
     for (size, bytes) in SIZES {
         for threads in [1, 16] {
             throughput(&mut group, 1, bytes);
+            let values = events::events(bytes);
+            let bench =
+                LazyCell::new(|| Bench::new(TopicConfig::default().durability(Durability::Synced)));
             group.bench_function(format!("{size}/threads-{threads}"), |bencher| {
-                let values = events::events(bytes);
-                let bench = Bench::new(TopicConfig::default().durability(Durability::Synced));
                 bencher.iter_custom(|times| {
                     bench.make_room();
                     let each = times.div_ceil(threads);
@@ -156,13 +159,14 @@ fn send(criterion: &mut Criterion) {
     for (size, bytes) in SIZES {
         for (codec, compression) in [("none", Compression::None), ("lz4", Compression::Lz4)] {
             throughput(&mut group, 1, bytes);
+            let (keys, values) = (events::keys(), events::events(bytes));
+            let bench = LazyCell::new(|| Bench::new(TopicConfig::default().partitions(3)));
             group.bench_function(format!("{size}/{codec}"), |bencher| {
-                let (keys, values) = (events::keys(), events::events(bytes));
-                let bench = Bench::new(TopicConfig::default().partitions(3));
                 bencher.iter_custom(|times| {
                     bench.make_room();
                     let producer = bench.broker.producer().compression(compression).build();
                     let producer = producer.expect("valid settings");
+                    warm_up(&producer);
                     let start = Instant::now();
                     for (key, value) in keys
                         .iter()
@@ -181,12 +185,21 @@ fn send(criterion: &mut Criterion) {
     }
 }
 
+/// Has a producer make its buffers.
+fn warm_up(producer: &Producer) {
+    for partition in 0..3 {
+        let record = Record::to(TOPIC).partition(partition).value("first");
+        producer.send(record).expect("the disk has room");
+    }
+    producer.flush().expect("the disk has room");
+}
+
 /// Reading 100 MiB that were written before, in batches of 64 KiB, CRC checked: no system calls.
 fn replay(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("replay");
     for (size, bytes) in SIZES {
         let records = (100 << 20) / bytes;
-        let filled = std::cell::LazyCell::new(|| filled(bytes, records));
+        let filled = LazyCell::new(|| filled(bytes, records));
         throughput(&mut group, records, bytes);
         group.sample_size(10);
         group.bench_function(format!("reader/{size}"), |bencher| {
@@ -257,8 +270,8 @@ fn tail(criterion: &mut Criterion) {
         ("parked", Duration::ZERO),
         ("spinning", Duration::from_secs(1)),
     ] {
+        let bench = LazyCell::new(|| Bench::new(TopicConfig::default().partitions(2)));
         group.bench_function(name, |bencher| {
-            let bench = Bench::new(TopicConfig::default().partitions(2));
             bencher.iter_custom(|times| {
                 let (here, there) = (bench.partition(0), bench.partition(1));
                 let mut answers = follow(&bench.broker, 1, busy);
@@ -318,9 +331,12 @@ fn recovery(criterion: &mut Criterion) {
     let test = std::env::args().any(|argument| argument == "--test");
     let large = if test { ("64MiB", 64) } else { ("1GiB", 1024) };
     for (name, mebibytes) in [("64MiB", 64), large] {
-        group.bench_function(format!("clean/{name}"), |bencher| {
+        let directory = LazyCell::new(|| {
             let directory = directory();
             write_log(&open(directory.path()), mebibytes);
+            directory
+        });
+        group.bench_function(format!("clean/{name}"), |bencher| {
             bencher.iter_custom(|times| {
                 let opens = (0..times).map(|_| {
                     let start = Instant::now();
@@ -336,14 +352,17 @@ fn recovery(criterion: &mut Criterion) {
             break;
         }
     }
-    group.bench_function("killed/64MiB-unsynced", |bencher| {
+    let unsynced = LazyCell::new(|| {
         let directory = directory();
         let broker = open(directory.path());
         write_log(&broker, 64);
+        (directory, broker)
+    });
+    group.bench_function("killed/64MiB-unsynced", |bencher| {
         bencher.iter_custom(|times| {
             let opens = (0..times).map(|_| {
                 let killed = support::directory();
-                copy(directory.path(), killed.path()).expect("the disk has room");
+                copy(unsynced.0.path(), killed.path()).expect("the disk has room");
                 let start = Instant::now();
                 let broker = open(killed.path());
                 let taken = start.elapsed();
