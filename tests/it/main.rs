@@ -6,6 +6,7 @@
 )]
 
 mod api;
+mod concurrency;
 mod crash;
 mod damage;
 mod examples;
