@@ -6,6 +6,7 @@
 )]
 
 mod api;
+mod calls;
 mod concurrency;
 mod crash;
 mod damage;

@@ -49,7 +49,9 @@ fn end_amid_work(broker: &Broker, round: u64, end: impl FnOnce() + Send) {
             while !has_ended(reader.wait(LONG)) && !has_ended(reader.next()) {}
         });
         scope.spawn(|| {
-            let mut consumer = broker.consumer().group("g").build().unwrap();
+            // Automatic commits would wake it now and then, and hide that nothing else does.
+            let consumer = broker.consumer().group("g").auto_commit(None);
+            let mut consumer = consumer.build().unwrap();
             consumer.subscribe(["t"]).unwrap();
             barrier.wait();
             loop {

@@ -161,3 +161,22 @@ fn a_wake_up_interrupts_exactly_one_poll() {
         }
     });
 }
+
+#[test]
+fn a_waiting_poll_sees_a_topic_that_comes_back() {
+    let broker = Broker::in_memory();
+    broker.create_topic("t", TopicConfig::default()).unwrap();
+    let mut consumer = consumer(&broker);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(move || consumer.poll(LONG).unwrap().len());
+        for _ in 0..20 {
+            broker.delete_topic("t").unwrap();
+            broker.create_topic("t", TopicConfig::default()).unwrap();
+            thread::yield_now();
+        }
+        let topic = broker.topic("t").unwrap();
+        let partition = topic.partition(0).unwrap();
+        partition.append(&[Record::value_only("v")]).unwrap();
+        assert_eq!(waiting.join().unwrap(), 1, "a lost wake-up");
+    });
+}
