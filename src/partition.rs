@@ -156,7 +156,11 @@ impl PartitionState {
         // Before the sync: what is appended from here on asks for another one.
         self.dirty.store(false, Ordering::Release);
         self.sync_requested.store(false, Ordering::Release);
-        let synced = self.wait_durable(self.log.end_offset());
+        let synced = if self.check_open().is_err() {
+            // Its topic was deleted: there is nothing to keep.
+            return Ok(());
+        }
+        self.wait_durable(self.log.end_offset());
         // A topic that was deleted has nothing left to sync, and that is no failure.
         if self.closed.load(Ordering::Acquire) {
             return Ok(());

@@ -6,6 +6,8 @@
 )]
 
 mod api;
+mod calls;
+mod concurrency;
 mod crash;
 mod damage;
 mod examples;
