@@ -14,100 +14,27 @@
 //!   continues where the last appended one ended; records of a failed batch are gone, and their
 //!   deliveries and the next flush say so.
 //!
-//! Lock order: accumulator, then partition. Nothing is synced, or waited for, under the lock.
+//! Lock order: accumulator, then partition. Nothing is synced, or waited for, under the lock, unless
+//! the topic's `flush.messages` has the append do it.
 //!
 //! Elsewhere: which partition (`partitioner`), which topic (`routes`), the bytes (`format::batch`).
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::builder::Settings;
 use super::delivery::{Delivery, Receipt, ReceiptPool, Settled};
 use super::partitioner::StickyPartition;
 use super::rules::Rules;
-use crate::broker::BrokerState;
-use crate::error::{Error, Result};
+use super::shared::Shared;
+use crate::error::Result;
 use crate::format::Compression;
 use crate::format::batch::{BatchBuilder, ProducerStamp};
 use crate::partition::PartitionState;
 use crate::record::{Offset, Record, Timestamp};
-
-/// What the accumulators of one producer share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) broker: Arc<BrokerState>,
-    pub(super) settings: Settings,
-    /// Given by the broker when the first record is sent.
-    producer_id: OnceLock<i64>,
-    /// The first failure that no flush has reported yet. A leaf in the lock order.
-    failure: Mutex<Option<Error>>,
-    /// True while the broker knows when to look for batches whose linger is over.
-    scheduled: AtomicBool,
-}
-
-impl Shared {
-    pub(super) fn new(broker: Arc<BrokerState>, settings: Settings) -> Self {
-        Self {
-            broker,
-            settings,
-            producer_id: OnceLock::new(),
-            failure: Mutex::new(None),
-            scheduled: AtomicBool::new(false),
-        }
-    }
-
-    /// This producer's id; -1 if it is not idempotent.
-    pub(super) fn producer_id(&self) -> Result<i64> {
-        if !self.settings.idempotence {
-            return Ok(ProducerStamp::NONE.producer_id);
-        }
-        if let Some(id) = self.producer_id.get() {
-            return Ok(*id);
-        }
-        // Of two threads that get here at once one wastes an id, of which there are enough.
-        let id = self.broker.next_producer_id()?;
-        Ok(*self.producer_id.get_or_init(|| id))
-    }
-
-    /// The first failure since the last call.
-    pub(super) fn take_failure(&self) -> Option<Error> {
-        self.failure.lock().take()
-    }
-
-    /// From here on, whoever opens a batch tells the broker.
-    pub(super) fn unschedule(&self) {
-        self.scheduled.store(false, Ordering::SeqCst);
-    }
-
-    /// The broker will look at `deadline`, or earlier.
-    pub(super) fn scheduled(&self) {
-        self.scheduled.store(true, Ordering::SeqCst);
-    }
-
-    /// What begins to linger now is due at the time returned, in nanoseconds; makes sure that the
-    /// broker looks then. Everything lingers equally long, so what began first is due first, and
-    /// later ones need not tell.
-    fn schedule(&self) -> u64 {
-        let deadline = self.broker.clock().monotonic() + self.delay();
-        if !self.scheduled.load(Ordering::SeqCst) && !self.scheduled.swap(true, Ordering::SeqCst) {
-            self.broker.due_at(deadline);
-        }
-        nanos(deadline)
-    }
-
-    /// How long a batch waits for records, and an unattended acknowledgement for its sync.
-    fn delay(&self) -> Duration {
-        match self.settings.linger {
-            Duration::ZERO => SYNC_DELAY,
-            linger => linger,
-        }
-    }
-}
 
 /// What [`Accumulator::push`] did with a record.
 pub(super) enum Pushed {
@@ -118,10 +45,6 @@ pub(super) enum Pushed {
     /// Nothing: the topic was deleted, or made anew under the same name.
     Retired,
 }
-
-/// How soon an append that nobody waits for is synced where batches do not linger. Those who wait
-/// sync at once, by themselves; to compete with them at every append would slow them down.
-const SYNC_DELAY: Duration = Duration::from_millis(1);
 
 /// Stands for "nothing is due" among deadlines.
 const NEVER: u64 = u64::MAX;
@@ -226,8 +149,10 @@ impl Accumulator {
         if open.builder.size() >= batch_size || self.shared.settings.linger.is_zero() {
             self.append(&mut open, Sync::Later);
         } else if starts_batch {
-            open.linger_end = self.shared.schedule();
+            let deadline = self.shared.deadline();
+            open.linger_end = nanos(deadline);
             self.show_deadline(&open);
+            self.shared.schedule(deadline);
         }
         Ok(Pushed::Accepted(delivery))
     }
@@ -253,7 +178,7 @@ impl Accumulator {
     /// Appends the open batch if its linger is over, and asks for the sync that nobody asked for;
     /// returns when there will be something to do next.
     pub(super) fn append_due(&self, now: Duration) -> Option<Duration> {
-        if self.deadline.load(Ordering::Acquire) <= nanos(now) {
+        if self.deadline.load(Ordering::SeqCst) <= nanos(now) {
             let mut open = self.open.lock();
             if open.linger_end <= nanos(now) {
                 self.append(&mut open, Sync::Now);
@@ -263,13 +188,13 @@ impl Accumulator {
             }
             self.show_deadline(&open);
         }
-        let next = self.deadline.load(Ordering::Acquire);
+        let next = self.deadline.load(Ordering::SeqCst);
         (next != NEVER).then(|| Duration::from_nanos(next))
     }
 
     fn show_deadline(&self, open: &OpenBatch) {
         let deadline = open.linger_end.min(open.sync_due);
-        self.deadline.store(deadline, Ordering::Release);
+        self.deadline.store(deadline, Ordering::SeqCst);
     }
 
     fn request_sync(&self, open: &mut OpenBatch) {
@@ -352,10 +277,7 @@ impl Accumulator {
                     self.arrange_sync(open, sync);
                 }
             }
-            Err(error) => {
-                let mut failure = self.shared.failure.lock();
-                failure.get_or_insert_with(|| error.clone());
-            }
+            Err(error) => self.shared.note_failure(error),
         }
         self.show_deadline(open);
         receipt.set(outcome);
@@ -365,10 +287,14 @@ impl Accumulator {
     /// Acknowledgements shall come by themselves, also if nobody waits for them.
     fn arrange_sync(&self, open: &mut OpenBatch, sync: Sync) {
         match sync {
-            Sync::ByWaiter => {}
+            Sync::Later if open.sync_due == NEVER => {
+                let deadline = self.shared.deadline();
+                open.sync_due = nanos(deadline);
+                self.show_deadline(open);
+                self.shared.schedule(deadline);
+            }
             Sync::Now => self.request_sync(open),
-            Sync::Later if open.sync_due == NEVER => open.sync_due = self.shared.schedule(),
-            Sync::Later => {}
+            Sync::Later | Sync::ByWaiter => {}
         }
     }
 

@@ -16,7 +16,8 @@
 //! * In the steady state sending allocates nothing.
 //!
 //! [`builder`] configures, [`routes`] finds a topic's partitions, [`partitioner`] chooses one,
-//! [`accumulator`] gathers and appends, [`delivery`] tells what became of it.
+//! [`rules`] says what the topic accepts, [`accumulator`] gathers and appends, [`delivery`] tells
+//! what became of it; [`shared`] is what all partitions have in common.
 
 mod accumulator;
 mod builder;
@@ -24,6 +25,7 @@ mod delivery;
 mod partitioner;
 mod routes;
 mod rules;
+mod shared;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
@@ -36,10 +38,11 @@ pub use builder::ProducerBuilder;
 pub use delivery::Delivery;
 pub use partitioner::{Murmur2Partitioner, Partitioner, RoundRobinPartitioner};
 
-use accumulator::{Pushed, Shared};
+use accumulator::Pushed;
 use builder::Settings;
 use partitioner::Random;
 use routes::{Renewal, Route, Routes};
+use shared::Shared;
 
 use crate::broker::{BrokerState, Lingering};
 use crate::error::Result;

@@ -10,8 +10,9 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use super::accumulator::{Accumulator, Shared};
+use super::accumulator::Accumulator;
 use super::partitioner::{Random, StickyPartition, murmur2};
+use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::topic::TopicState;
 

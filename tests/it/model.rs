@@ -25,7 +25,7 @@ use world::World;
 
 #[test]
 fn random_operations_agree_with_the_model() {
-    let cases = from_environment("STREAMLOG_CASES", 3_000);
+    let cases = from_environment("STREAMLOG_CASES", 5_000);
     let first = from_environment("STREAMLOG_SEED", 1);
     let next = AtomicU64::new(0);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
