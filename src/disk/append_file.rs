@@ -51,6 +51,14 @@ impl AppendFile {
         }
     }
 
+    /// The same file, with nothing published. What was shown so far must not be written again.
+    pub(crate) fn unpublished(self) -> Self {
+        Self {
+            published: AtomicU64::new(0),
+            ..self
+        }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

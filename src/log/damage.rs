@@ -133,8 +133,8 @@ impl Segment {
         let mut start = range.start;
         while start + HEADER_LEN as u64 <= range.end {
             let chunk = self.file().slice(start..range.end.min(start + CHUNK))?;
-            let candidates = (0..=chunk.len() - HEADER_LEN).filter_map(|at| {
-                let header = plausible(&chunk[at..])?;
+            let candidates = possible_starts(&chunk).filter_map(|at| {
+                let header = BatchHeader::parse(&chunk[at..]).ok()?;
                 let position = start + at as u64;
                 let fits = header.base_offset > first_lost
                     && position + u64::from(header.size) <= range.end;
@@ -167,14 +167,20 @@ impl Segment {
     }
 }
 
-/// The header at the start of `bytes`, if it could be one. The magic byte first: it rules out nearly
-/// every position.
-fn plausible(bytes: &[u8]) -> Option<BatchHeader> {
-    if bytes[MAGIC_AT] != 2 {
-        return None;
-    }
-    BatchHeader::parse(bytes).ok()
+/// Where headers could start, going by their magic byte: it rules out nearly every position, most of
+/// them many at a time.
+fn possible_starts(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    const BLOCK: usize = 64;
+    let magics = &bytes[MAGIC_AT..=bytes.len() - HEADER_LEN + MAGIC_AT];
+    let blocks = magics.chunks(BLOCK).zip((0..).step_by(BLOCK));
+    blocks
+        .filter(|(block, _)| block.iter().filter(|byte| **byte == MAGIC).count() > 0)
+        .flat_map(|(block, start)| {
+            let found = block.iter().zip(start..);
+            found.filter_map(|(byte, at)| (*byte == MAGIC).then_some(at))
+        })
 }
 
-/// Where a batch's magic byte is.
+/// Where a batch's magic byte is, and what it has to be.
 const MAGIC_AT: usize = 16;
+const MAGIC: u8 = 2;

@@ -240,11 +240,10 @@ impl Log {
             }
             if let Some(seal) = seal {
                 // The seal says that there was such a record: the file lost its end.
-                let file = segment.path();
-                let reason = "it is shorter than it was";
-                return Err(
-                    Error::missing(file, reason).with_offsets(segment.base()..seal.end_offset)
-                );
+                let there = segment.end_of_walk(segment.first_place());
+                let end = there.and_then(|place| place.offset);
+                let first = end.unwrap_or(segment.base());
+                return Err(self.missing(first.min(seal.end_offset.saturating_sub(1)), &segments));
             }
         }
         match self.lost_end() {

@@ -287,7 +287,9 @@ pub(super) fn cut(
     walked: &Walked,
     len: u64,
 ) -> Result<Option<PathBuf>> {
-    let torn_len = len - walked.position;
+    // Zeros hold nothing.
+    let end = end_of_data(file, walked.position, len)?;
+    let torn_len = end - walked.position;
     let searched = usize::try_from(torn_len)
         .unwrap_or(usize::MAX)
         .min(SEARCHED);
@@ -296,12 +298,27 @@ pub(super) fn cut(
     bytes.truncate(count);
     let suspect = torn_len > SEARCHED as u64 || holds_valid_batch(&bytes, walked.next_offset);
     let aside = if suspect {
-        Some(set_aside(disk, file, walked.position, len)?)
+        Some(set_aside(disk, file, walked.position, end)?)
     } else {
         None
     };
     file.truncate(walked.position)?;
     Ok(aside)
+}
+
+/// Where the zeros begin that a file ends with.
+fn end_of_data(file: &AppendFile, position: u64, len: u64) -> Result<u64> {
+    let (mut end, mut at) = (position, position);
+    copy_chunks(file, position, len, |bytes| {
+        // As a whole first: that is fast, and most of a long tail is zeros.
+        if bytes.iter().fold(0, |all, byte| all | byte) != 0 {
+            let last = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+            end = at + last as u64 + 1;
+        }
+        at += bytes.len() as u64;
+        Ok(())
+    })?;
+    Ok(end)
 }
 
 /// Copies the bytes from `position` on into `<segment>.torn-<position>`, durably.

@@ -232,7 +232,8 @@ fn read_at(partition: &Partition, model: &Model, offset: Offset, seen: &mut Seen
 
 /// Every answer is right for the records below the partition's end.
 fn look_up_timestamps(partition: &Partition, model: &Model, seen: &mut Seen) {
-    let (start, end) = (partition.log_start_offset(), partition.high_watermark());
+    let start = partition.log_start_offset();
+    let end = partition.high_watermark().min(model.end());
     let times: BTreeSet<i64> = (start..end)
         .flat_map(|offset| [model.at(offset).timestamp, model.at(offset).timestamp + 1])
         .collect();

@@ -70,6 +70,12 @@ impl Recovery<'_> {
                     // The segment is good, and not the one that was sealed here.
                     (Some(seal), _) if !first_is_known && is_whole => self.foreign(&file, seal),
                     (Some(seal), _) => seal,
+                    // One of the two is another log's, and nothing tells which.
+                    (None, Some(seal))
+                        if is_whole && !first_is_known && seal.end_offset == next_base =>
+                    {
+                        self.foreign(&file, seal)
+                    }
                     // The segment is good, so the seal is another's, or lost.
                     (None, _) if is_whole => self.store_seal(base, &walked, &file)?,
                     (None, Some(seal)) => {
@@ -139,7 +145,7 @@ impl Recovery<'_> {
         for error in &walked.damage {
             self.damaged(error);
         }
-        Ok((segment.into_file(), walked))
+        Ok((segment.into_file().unpublished(), walked))
     }
 
     fn end_of_offsets(&self, base: Offset) -> Offset {
