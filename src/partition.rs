@@ -156,13 +156,9 @@ impl PartitionState {
         // Before the sync: what is appended from here on asks for another one.
         self.dirty.store(false, Ordering::Release);
         self.sync_requested.store(false, Ordering::Release);
-        let synced = if self.check_open().is_err() {
-            // Its topic was deleted: there is nothing to keep.
-            return Ok(());
-        }
-        self.wait_durable(self.log.end_offset());
-        // A topic that was deleted has nothing left to sync, and that is no failure.
-        if self.closed.load(Ordering::Acquire) {
+        let synced = self.wait_durable(self.log.end_offset());
+        // A topic that was deleted, before or meanwhile, has nothing to sync: that is no failure.
+        if self.check_open().is_err() {
             return Ok(());
         }
         synced
