@@ -19,6 +19,9 @@
 //!
 //! A sync a second in the background (`flush.ms`) is part of the figures, as it is of real use.
 
+#![allow(unreachable_pub, reason = "the modules of one program share items")]
+#![allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+
 mod support;
 
 use std::cell::LazyCell;
