@@ -60,14 +60,11 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
     report.clean_shutdown = clean || is_new;
     let ends = Arc::new(DurableEnds::open(&**disk, root)?);
     let log_starts = checkpoints::load_log_starts(&**disk, root)?;
-    let manifest = match stored {
-        Some(manifest) => manifest,
-        None => {
-            let mut manifest = adopt(&**disk, root, &entries, builder.seed, &mut report);
-            recognise(&mut manifest, &ends, &log_starts);
-            manifest
-        }
-    };
+    let manifest = stored.unwrap_or_else(|| {
+        let mut manifest = adopt(&**disk, root, &entries, builder.seed, &mut report);
+        recognise(&mut manifest, &ends, &log_starts);
+        manifest
+    });
     report.stray = strays(root, &entries, &manifest);
 
     let opening = Opening {

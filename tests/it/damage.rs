@@ -16,7 +16,9 @@ use std::path::PathBuf;
 use streamlog::sim::SimDisk;
 use streamlog::{Broker, Error, Offset, Partition, PartitionRecovery};
 
-use crate::support::{self, Model, Seen, append, append_at, log_file, partition, read_all, small_segments};
+use crate::support::{
+    self, Model, Seen, append, append_at, log_file, partition, read_all, small_segments,
+};
 
 /// The first partition's records; the second has the next salt.
 const SALT: u64 = 20;
@@ -43,7 +45,9 @@ impl Sample {
     fn new(close: bool) -> Self {
         let disk = SimDisk::new();
         let broker = support::open(&disk).unwrap();
-        broker.create_topic("t", small_segments().partitions(2)).unwrap();
+        broker
+            .create_topic("t", small_segments().partitions(2))
+            .unwrap();
         let logs = [0, 1].map(|number| partition(&broker, "t", number));
         for round in 0..22 {
             append(&logs[0], SALT, 1 + round % 4).unwrap();
@@ -59,11 +63,18 @@ impl Sample {
         broker.close().unwrap();
         let disk = if close { disk.duplicate() } else { killed };
         let files = disk.files();
-        let names = files.iter().filter_map(|(path, _)| path.to_str()?.strip_prefix("data/t-0/"));
+        let names = files
+            .iter()
+            .filter_map(|(path, _)| path.to_str()?.strip_prefix("data/t-0/"));
         let bases = names.filter_map(|name| name.strip_suffix(".log")?.parse().ok());
         let bases: Vec<Offset> = bases.collect();
         assert!(bases.len() >= 3, "{bases:?}");
-        Self { disk, end, durable, bases }
+        Self {
+            disk,
+            end,
+            durable,
+            bases,
+        }
     }
 
     fn last(&self) -> PathBuf {
@@ -91,7 +102,8 @@ fn batches(bytes: &[u8]) -> Vec<(Range<usize>, u64)> {
     let mut batches = Vec::new();
     let mut at = 0;
     while at + 61 <= bytes.len() {
-        let int = |from: usize| u32::from_be_bytes(bytes[at + from..at + from + 4].try_into().unwrap());
+        let int =
+            |from: usize| u32::from_be_bytes(bytes[at + from..at + from + 4].try_into().unwrap());
         let size = int(8) as usize + 12;
         batches.push((at..at + size, u64::from(int(23)) + 1));
         at += size;
@@ -109,13 +121,25 @@ struct Look {
 
 impl Look {
     fn new(sample: &Sample) -> Self {
-        let broker = support::open(&sample.disk).expect("damage of one partition is no error of the others");
+        let broker =
+            support::open(&sample.disk).expect("damage of one partition is no error of the others");
         let log = partition(&broker, "t", 0);
         let seen = read_all(&log, &Model::new(SALT, sample.end));
         let mut reports = broker.recovery_report().partitions.iter();
-        assert!(reports.clone().all(|(id, _)| id.partition() == 0), "{reports:?}");
-        let report = reports.next().map(|(_, report)| report.clone()).unwrap_or_default();
-        let look = Self { broker, log, seen, report };
+        assert!(
+            reports.clone().all(|(id, _)| id.partition() == 0),
+            "{reports:?}"
+        );
+        let report = reports
+            .next()
+            .map(|(_, report)| report.clone())
+            .unwrap_or_default();
+        let look = Self {
+            broker,
+            log,
+            seen,
+            report,
+        };
         look.check_other_partition();
         look
     }
@@ -125,7 +149,11 @@ impl Look {
         let end = other.high_watermark();
         assert!(end > 40);
         let seen = read_all(&other, &Model::new(SALT + 1, end));
-        assert!(seen.errors.is_empty() && seen.has(0..end), "{:?}", seen.errors);
+        assert!(
+            seen.errors.is_empty() && seen.has(0..end),
+            "{:?}",
+            seen.errors
+        );
         append_at(&other, SALT + 1, end, 1).expect("the other partition takes records");
         other.flush().expect("and syncs them");
     }
@@ -133,7 +161,11 @@ impl Look {
     /// Everything is there, and nobody was bothered.
     fn assert_whole(&self, end: Offset) {
         assert!(self.seen.errors.is_empty(), "{:?}", self.seen.errors);
-        assert!(self.seen.has(0..end), "{:?} are missing", self.seen.missing(0..end));
+        assert!(
+            self.seen.has(0..end),
+            "{:?} are missing",
+            self.seen.missing(0..end)
+        );
         assert_eq!(self.seen.end, end);
         assert!(self.report.damage.is_empty(), "{:?}", self.report);
     }
@@ -141,15 +173,25 @@ impl Look {
     /// Everything but these offsets is there, and errors name exactly them.
     fn assert_lost(&self, lost: &Range<Offset>, end: Offset) {
         let missing = self.seen.missing(0..end);
-        assert_eq!(missing, lost.clone().collect::<Vec<_>>(), "{:?}", self.seen.errors);
+        assert_eq!(
+            missing,
+            lost.clone().collect::<Vec<_>>(),
+            "{:?}",
+            self.seen.errors
+        );
         assert!(!self.seen.errors.is_empty());
         for error in &self.seen.errors {
             let named = match error {
-                Error::Corrupt { offsets, .. } | Error::MissingSegment { offsets, .. } => offsets.clone(),
+                Error::Corrupt { offsets, .. } | Error::MissingSegment { offsets, .. } => {
+                    offsets.clone()
+                }
                 other => panic!("{other:?}"),
             };
             let named = named.unwrap_or_else(|| panic!("it names no offsets: {error:?}"));
-            assert!(lost.start <= named.start && named.end == lost.end, "{error}, lost: {lost:?}");
+            assert!(
+                lost.start <= named.start && named.end == lost.end,
+                "{error}, lost: {lost:?}"
+            );
         }
     }
 
@@ -161,7 +203,10 @@ impl Look {
     fn assert_refuses_appends(&self) {
         let refused = self.append();
         assert!(
-            matches!(refused, Err(Error::Corrupt { .. } | Error::MissingSegment { .. })),
+            matches!(
+                refused,
+                Err(Error::Corrupt { .. } | Error::MissingSegment { .. })
+            ),
             "{refused:?}"
         );
     }

@@ -27,13 +27,21 @@ fn a_second_opener_is_refused_by_whatever_path() {
     let broker = Broker::open(&data).unwrap();
     broker.create_topic("t", TopicConfig::default()).unwrap();
     let listing = || {
-        let mut names: Vec<_> = std::fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut names: Vec<_> = std::fs::read_dir(&data)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         names.sort();
         names
     };
     let before = listing();
     locked(&data);
-    locked(&dir.path().join("../").join(dir.path().file_name().unwrap()).join("data"));
+    locked(
+        &dir.path()
+            .join("../")
+            .join(dir.path().file_name().unwrap())
+            .join("data"),
+    );
     #[cfg(unix)]
     {
         let link = dir.path().join("link");
@@ -49,7 +57,9 @@ fn a_second_opener_is_refused_by_whatever_path() {
 /// Not a test by itself: a process that holds a directory until it is killed.
 #[test]
 fn holder() {
-    let Some(dir) = std::env::var_os(HOLD) else { return };
+    let Some(dir) = std::env::var_os(HOLD) else {
+        return;
+    };
     let broker = Broker::open(&dir).unwrap();
     let topic = broker.create_topic("t", TopicConfig::default()).unwrap();
     append(&topic.partition(0).unwrap(), SALT, 5).unwrap();
@@ -80,7 +90,11 @@ fn another_process_is_refused_and_a_killed_one_blocks_nobody() {
     let broker = Broker::open(dir.path()).unwrap();
     assert!(!broker.recovery_report().clean_shutdown);
     let seen = read_all(&partition(&broker, "t", 0), &Model::new(SALT, 5));
-    assert!(seen.has(0..5) && seen.errors.is_empty(), "{:?}", seen.errors);
+    assert!(
+        seen.has(0..5) && seen.errors.is_empty(),
+        "{:?}",
+        seen.errors
+    );
 }
 
 #[test]
@@ -103,7 +117,12 @@ fn after_a_close_every_handle_says_so_and_the_directory_is_free() {
     append(&partition(&again, "t", 0), SALT, 1).unwrap();
     let image = disk.image();
     let closed = |error: Error| assert!(matches!(error, Error::Closed(_)), "{error:?}");
-    closed(clone.create_topic("u", TopicConfig::default()).map(drop).unwrap_err());
+    closed(
+        clone
+            .create_topic("u", TopicConfig::default())
+            .map(drop)
+            .unwrap_err(),
+    );
     closed(clone.topic("t").map(drop).unwrap_err());
     closed(clone.delete_topic("t").unwrap_err());
     closed(clone.run_housekeeping().unwrap_err());
@@ -113,11 +132,17 @@ fn after_a_close_every_handle_says_so_and_the_directory_is_free() {
     closed(log.reader(Position::Latest).map(drop).unwrap_err());
     closed(reader.next().map(drop).unwrap_err());
     closed(consumer.poll(Duration::ZERO).map(drop).unwrap_err());
-    let sent = producer.send(Record::to("t").value("x")).and_then(streamlog::Delivery::wait);
+    let sent = producer
+        .send(Record::to("t").value("x"))
+        .and_then(streamlog::Delivery::wait);
     closed(sent.map(drop).unwrap_err());
     assert_eq!(kept.iter().count(), 3, "records that were polled stay");
     drop((clone, topic, log, reader, producer, consumer));
-    assert_eq!(image.difference(&disk.image()), None, "old handles write nothing");
+    assert_eq!(
+        image.difference(&disk.image()),
+        None,
+        "old handles write nothing"
+    );
     again.close().unwrap();
 }
 
@@ -125,7 +150,10 @@ fn after_a_close_every_handle_says_so_and_the_directory_is_free() {
 fn appends_that_race_a_close_are_kept_or_refused() {
     for _ in 0..30 {
         let disk = SimDisk::new();
-        let broker = Broker::builder("data").storage(disk.clone()).open().unwrap();
+        let broker = Broker::builder("data")
+            .storage(disk.clone())
+            .open()
+            .unwrap();
         broker.create_topic("t", small_segments()).unwrap();
         let acked = std::thread::scope(|scope| {
             let log = partition(&broker, "t", 0);
@@ -143,7 +171,11 @@ fn appends_that_race_a_close_are_kept_or_refused() {
             // Somebody else's by now.
             let image = disk.image();
             let acked = writer.join().unwrap();
-            assert_eq!(image.difference(&disk.image()), None, "written after the close");
+            assert_eq!(
+                image.difference(&disk.image()),
+                None,
+                "written after the close"
+            );
             acked
         });
         let again = support::open(&disk).unwrap();
@@ -158,9 +190,16 @@ fn appends_that_race_a_close_are_kept_or_refused() {
 fn dropping_the_last_handle_closes() {
     let disk = SimDisk::new();
     for background in [true, false] {
-        let broker = Broker::builder("data").storage(disk.clone()).background(background).open().unwrap();
+        let broker = Broker::builder("data")
+            .storage(disk.clone())
+            .background(background)
+            .open()
+            .unwrap();
         let config = small_segments().flush_ms(Some(Duration::from_millis(1)));
-        let topic = broker.topic("t").or_else(|_| broker.create_topic("t", config)).unwrap();
+        let topic = broker
+            .topic("t")
+            .or_else(|_| broker.create_topic("t", config))
+            .unwrap();
         let log = topic.partition(0).unwrap();
         drop((broker, topic));
         append(&log, SALT, 2).unwrap();
@@ -174,20 +213,29 @@ fn dropping_the_last_handle_closes() {
 fn a_handle_may_be_dropped_on_any_thread() {
     let disk = SimDisk::new();
     for _ in 0..20 {
-        let broker = Broker::builder("data").storage(disk.clone()).open().unwrap();
+        let broker = Broker::builder("data")
+            .storage(disk.clone())
+            .open()
+            .unwrap();
         let config = TopicConfig::default().flush_ms(Some(Duration::ZERO));
         let log: Partition = match broker.create_topic("t", config) {
             Ok(topic) => topic.partition(0).unwrap(),
             Err(_) => partition(&broker, "t", 0),
         };
-        let producer = broker.producer().linger(Duration::from_millis(1)).build().unwrap();
+        let producer = broker
+            .producer()
+            .linger(Duration::from_millis(1))
+            .build()
+            .unwrap();
         let _ = producer.send(Record::to("t").value("x")).unwrap();
         let threads = [
             std::thread::spawn(move || drop(broker)),
             std::thread::spawn(move || drop(log)),
             std::thread::spawn(move || drop(producer)),
         ];
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
         // All handles are gone, so the directory is free.
         support::open(&disk).unwrap().close().unwrap();
     }
@@ -231,13 +279,21 @@ fn the_clean_marker_is_there_only_while_nobody_has_the_directory_open() {
     const MARKER: &str = "data/.kafka_cleanshutdown";
     let disk = SimDisk::new();
     let broker = support::open(&disk).unwrap();
-    assert!(broker.recovery_report().clean_shutdown, "a new directory needs no recovery");
+    assert!(
+        broker.recovery_report().clean_shutdown,
+        "a new directory needs no recovery"
+    );
     assert!(disk.read(MARKER).is_none());
     broker.close().unwrap();
     assert!(disk.read(MARKER).is_some());
     let broker = support::open(&disk).unwrap();
     assert!(broker.recovery_report().clean_shutdown && disk.read(MARKER).is_none());
     let killed = disk.duplicate();
-    assert!(!support::open(&killed).unwrap().recovery_report().clean_shutdown);
+    assert!(
+        !support::open(&killed)
+            .unwrap()
+            .recovery_report()
+            .clean_shutdown
+    );
     broker.close().unwrap();
 }

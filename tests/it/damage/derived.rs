@@ -34,7 +34,11 @@ impl Sample {
             Change::Remove => return self.disk.remove(path),
             Change::Empty => Vec::new(),
             Change::Cut => bytes[..bytes.len().saturating_sub(bytes.len() / 3 + 1)].to_vec(),
-            Change::Garbage => (0..bytes.len().max(50)).map(|at| (at * 37 + 11) as u8).collect(),
+            Change::Garbage => (0..=250_u8)
+                .cycle()
+                .step_by(37)
+                .take(bytes.len().max(50))
+                .collect(),
             Change::Zeros => vec![0; bytes.len() + 100],
             Change::Others => match self.others(path) {
                 Some(bytes) => bytes,
@@ -60,7 +64,9 @@ impl Sample {
 fn derived_files(sample: &Sample) -> Vec<PathBuf> {
     let files = sample.disk.files().into_iter().map(|(path, _)| path);
     files
-        .filter(|path| path.starts_with("data/t-0") && path.extension().is_none_or(|it| it != "log"))
+        .filter(|path| {
+            path.starts_with("data/t-0") && path.extension().is_none_or(|it| it != "log")
+        })
         .collect()
 }
 
@@ -76,7 +82,10 @@ fn whatever_happens_to_a_derived_file_everything_is_read() {
                 println!("{} {change:?}", path.display());
                 let look = sample.look();
                 look.assert_whole(sample.end);
-                assert_eq!((look.report.truncated_bytes, &look.report.set_aside), (0, &None));
+                assert_eq!(
+                    (look.report.truncated_bytes, &look.report.set_aside),
+                    (0, &None)
+                );
                 look.assert_takes_appends();
                 drop(look);
                 assert_settled(&sample.disk);
@@ -94,8 +103,16 @@ fn a_lost_derived_file_is_there_again_and_reported() {
         let is_last_snapshot = path.extension().is_some_and(|it| it == "snapshot");
         let reported = look.report.rebuilt.contains(&path);
         drop(look);
-        assert!(reported || is_last_snapshot, "{} was not reported", path.display());
-        assert!(sample.disk.read(&path).is_some() || is_last_snapshot, "{} is not there", path.display());
+        assert!(
+            reported || is_last_snapshot,
+            "{} was not reported",
+            path.display()
+        );
+        assert!(
+            sample.disk.read(&path).is_some() || is_last_snapshot,
+            "{} is not there",
+            path.display()
+        );
     }
 }
 
@@ -105,10 +122,18 @@ fn files_of_the_data_directory_are_made_again_or_refused() {
     let refusing = ["topics.manifest", "meta.properties"];
     for new in [Sample::closed, Sample::killed] {
         let files = new().disk.files().into_iter().map(|(path, _)| path);
-        let files: Vec<_> = files.filter(|path| path.parent() == Some(Path::new("data"))).collect();
+        let files: Vec<_> = files
+            .filter(|path| path.parent() == Some(Path::new("data")))
+            .collect();
         assert!(files.len() >= 3, "{files:?}");
         for path in files {
-            for change in [Change::Remove, Change::Empty, Change::Cut, Change::Garbage, Change::Zeros] {
+            for change in [
+                Change::Remove,
+                Change::Empty,
+                Change::Cut,
+                Change::Garbage,
+                Change::Zeros,
+            ] {
                 let sample = new();
                 sample.spoil(&path, change);
                 println!("{} {change:?}", path.display());
@@ -116,19 +141,35 @@ fn files_of_the_data_directory_are_made_again_or_refused() {
                 let broker = match support::open(&sample.disk) {
                     Ok(broker) => broker,
                     Err(Error::Corrupt { file, .. } | Error::UnsupportedFormat { file, .. }) => {
-                        assert!(refusing.iter().any(|name| path.ends_with(name)), "{}", path.display());
+                        assert!(
+                            refusing.iter().any(|name| path.ends_with(name)),
+                            "{}",
+                            path.display()
+                        );
                         assert_eq!(file, path);
-                        assert_eq!(before.difference(&sample.disk.image()), None, "nothing was written");
+                        assert_eq!(
+                            before.difference(&sample.disk.image()),
+                            None,
+                            "nothing was written"
+                        );
                         continue;
                     }
                     Err(error) => panic!("{error:?}"),
                 };
-                assert!(!broker.recovery_report().has_damage(), "{:?}", broker.recovery_report());
+                assert!(
+                    !broker.recovery_report().has_damage(),
+                    "{:?}",
+                    broker.recovery_report()
+                );
                 for (number, salt) in [(0, SALT), (1, SALT + 1)] {
                     let log = partition(&broker, "t", number);
                     let end = log.high_watermark();
                     let seen = read_all(&log, &Model::new(salt, end));
-                    assert!(seen.errors.is_empty() && seen.has(0..end), "{:?}", seen.errors);
+                    assert!(
+                        seen.errors.is_empty() && seen.has(0..end),
+                        "{:?}",
+                        seen.errors
+                    );
                     if number == 0 {
                         assert_eq!(end, sample.end);
                     }

@@ -32,7 +32,10 @@ fn a_lost_segment_is_named_and_the_others_are_served() {
         let look = sample.look();
         look.assert_lost(&offsets, sample.end);
         for error in &look.seen.errors {
-            assert!(matches!(error, Error::MissingSegment { file, .. } if *file == path), "{error:?}");
+            assert!(
+                matches!(error, Error::MissingSegment { file, .. } if *file == path),
+                "{error:?}"
+            );
         }
         assert_eq!(look.report.damage.len(), 1, "{:?}", look.report);
         look.assert_takes_appends();
@@ -80,7 +83,11 @@ fn bytes_behind_a_finished_segment_are_kept_and_reported() {
     sample.change(&path, |bytes| bytes.extend([1; 70]));
     let damaged = sample.disk.read(&path).unwrap();
     let look = sample.look();
-    assert!(look.seen.errors.is_empty() && look.seen.has(0..sample.end), "{:?}", look.seen.errors);
+    assert!(
+        look.seen.errors.is_empty() && look.seen.has(0..sample.end),
+        "{:?}",
+        look.seen.errors
+    );
     assert!(!look.report.damage.is_empty());
     look.assert_takes_appends();
     drop(look);
@@ -97,7 +104,11 @@ fn another_logs_file_is_never_served() {
     look.assert_lost(&(0..sample.bases[1]), sample.end);
     look.assert_takes_appends();
     drop(look);
-    assert_eq!(sample.disk.read(log_file("t-0", 0)).unwrap(), other, "it is kept");
+    assert_eq!(
+        sample.disk.read(log_file("t-0", 0)).unwrap(),
+        other,
+        "it is kept"
+    );
     assert_settled(&sample.disk);
 }
 
@@ -108,7 +119,11 @@ fn a_segment_that_does_not_belong_is_kept_and_not_cut() {
         let stray = log_file("t-0", 5000);
         sample.disk.write(&stray, &other).unwrap();
         let look = sample.look();
-        assert!(look.seen.has(0..sample.durable), "{:?}", look.seen.missing(0..sample.durable));
+        assert!(
+            look.seen.has(0..sample.durable),
+            "{:?}",
+            look.seen.missing(0..sample.durable)
+        );
         assert!(!look.report.damage.is_empty());
         assert_eq!(look.report.truncated_bytes, 0);
         look.assert_refuses_appends();
@@ -130,9 +145,14 @@ fn swapped_segments_are_noticed() {
         let look = sample.look();
         assert!(!look.report.damage.is_empty() && !look.seen.errors.is_empty());
         let ends = |index: usize| sample.bases.get(index + 1).copied().unwrap_or(sample.end);
-        let swapped: Vec<_> = (sample.bases[a]..ends(a)).chain(sample.bases[b]..ends(b)).collect();
+        let swapped: Vec<_> = (sample.bases[a]..ends(a))
+            .chain(sample.bases[b]..ends(b))
+            .collect();
         let missing = look.seen.missing(0..sample.end);
-        assert!(missing.iter().all(|offset| swapped.contains(offset)), "{missing:?}");
+        assert!(
+            missing.iter().all(|offset| swapped.contains(offset)),
+            "{missing:?}"
+        );
         if b == sample.bases.len() - 1 {
             look.assert_refuses_appends();
         }
@@ -152,8 +172,11 @@ fn a_lost_partition_directory_is_not_taken_for_a_new_partition() {
         let look = sample.look();
         assert_eq!(look.log.high_watermark(), 0);
         let error = look.seen.errors.first().unwrap();
-        assert!(matches!(error, Error::MissingSegment { offsets: Some(lost), .. }
-            if lost.start == 0 && lost.end >= sample.durable), "{error:?}");
+        assert!(
+            matches!(error, Error::MissingSegment { offsets: Some(lost), .. }
+            if lost.start == 0 && lost.end >= sample.durable),
+            "{error:?}"
+        );
         look.assert_refuses_appends();
         assert!(look.log.offset_for_timestamp(0).is_err());
         drop(look);
@@ -174,12 +197,20 @@ fn a_segment_with_two_damaged_batches_loses_two() {
         })
         .collect();
     let hits = [1, all.len() - 2];
-    sample.change(&path, |bytes| hits.iter().for_each(|&hit| bytes[all[hit].0.start + 8] ^= 1));
+    sample.change(&path, |bytes| {
+        hits.iter()
+            .for_each(|&hit| bytes[all[hit].0.start + 8] ^= 1)
+    });
     let look = sample.look();
-    let lost: Vec<_> = hits.iter().flat_map(|&hit| starts[hit]..starts[hit] + all[hit].1).collect();
+    let lost: Vec<_> = hits
+        .iter()
+        .flat_map(|&hit| starts[hit]..starts[hit] + all[hit].1)
+        .collect();
     assert_eq!(look.seen.missing(0..sample.end), lost);
     // Without the index there is no place between the two that is known.
-    sample.disk.remove(segment_file("t-0", offsets.start, "index"));
+    sample
+        .disk
+        .remove(segment_file("t-0", offsets.start, "index"));
     drop(look);
     let look = sample.look();
     let missing = look.seen.missing(0..sample.end);

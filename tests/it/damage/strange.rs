@@ -12,7 +12,11 @@ use crate::support::{self, Model, append, assert_settled, partition, read_all, s
 
 #[test]
 fn a_directory_in_the_place_of_a_file_keeps_nobody_else_from_working() {
-    let files = Sample::closed().disk.files().into_iter().map(|(path, _)| path);
+    let files = Sample::closed()
+        .disk
+        .files()
+        .into_iter()
+        .map(|(path, _)| path);
     for path in files.filter(|path| path.starts_with("data/t-0")) {
         for sample in [Sample::closed(), Sample::killed()] {
             if !sample.disk.remove(&path) {
@@ -43,7 +47,10 @@ fn a_file_in_the_place_of_a_partition_keeps_nobody_else_from_working() {
     let partition_dir = real.path().join("data/t-0");
     fs::remove_dir(&partition_dir).unwrap();
     fs::write(&partition_dir, "not a directory").unwrap();
-    let broker = Broker::builder(real.path().join("data")).background(false).open().unwrap();
+    let broker = Broker::builder(real.path().join("data"))
+        .background(false)
+        .open()
+        .unwrap();
     let log = partition(&broker, "t", 0);
     assert!(broker.recovery_report().has_damage());
     assert!(matches!(append(&log, SALT, 1), Err(Error::Io { path, .. }) if path == partition_dir));
@@ -58,7 +65,10 @@ fn the_manifests_place_may_not_be_a_directory() {
         sample.disk.remove(&path);
         sample.disk.write(path.join("inside"), "x").unwrap();
         let refused = support::open(&sample.disk);
-        assert!(matches!(&refused, Err(Error::Io { path: at, .. }) if *at == path), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(Error::Io { path: at, .. }) if *at == path),
+            "{refused:?}"
+        );
     }
 }
 
@@ -82,7 +92,12 @@ fn strangers_are_left_alone() {
     let look = sample.look();
     look.assert_whole(sample.end);
     look.assert_takes_appends();
-    assert!(look.broker.recovery_report().stray.contains(&PathBuf::from("data/other-7")));
+    assert!(
+        look.broker
+            .recovery_report()
+            .stray
+            .contains(&PathBuf::from("data/other-7"))
+    );
     drop(look);
     assert_settled(&sample.disk);
     for path in strangers {
@@ -95,16 +110,33 @@ fn strangers_are_left_alone() {
 fn giants_are_neither_read_into_memory_nor_cut() {
     // The first is as long as a segment may be.
     const LENGTHS: [u64; 3] = [(1 << 31) - 1, 1 << 32, 1 << 43];
-    let files = Sample::closed().disk.files().into_iter().map(|(path, _)| path);
+    let files = Sample::closed()
+        .disk
+        .files()
+        .into_iter()
+        .map(|(path, _)| path);
     let files: Vec<_> = files.filter(|path| !path.starts_with("data/t-1")).collect();
-    for (new, killed) in [(Sample::closed as fn() -> Sample, false), (Sample::killed, true)] {
+    for (new, killed) in [
+        (Sample::closed as fn() -> Sample, false),
+        (Sample::killed, true),
+    ] {
         for path in &files {
             for length in LENGTHS {
                 let is_log = path.extension().is_some_and(|extension| extension == "log");
-                if !is_log && (length != LENGTHS[2] || killed) {
+                let sample = new();
+                // Two gigabytes are looked at, so that is done where it tells most.
+                let (is_first, is_last) = (
+                    path.ends_with("00000000000000000000.log"),
+                    *path == sample.last(),
+                );
+                let wanted = match length {
+                    _ if length == LENGTHS[0] => (is_first && !killed) || (is_last && killed),
+                    _ if length == LENGTHS[1] => is_first || is_last,
+                    _ => (is_last && killed) || (!is_log && !killed),
+                };
+                if !wanted {
                     continue;
                 }
-                let sample = new();
                 let real = tempfile::tempdir().unwrap();
                 sample.disk.write_to(real.path()).unwrap();
                 let Ok(file) = File::options().write(true).open(real.path().join(path)) else {
@@ -114,19 +146,30 @@ fn giants_are_neither_read_into_memory_nor_cut() {
                     // More than this file system can say.
                     continue;
                 }
-                let opened = Broker::builder(real.path().join("data")).background(false).open();
+                let opened = Broker::builder(real.path().join("data"))
+                    .background(false)
+                    .open();
                 if let Ok(broker) = &opened {
                     let log = partition(broker, "t", 0);
                     let model = Model::new(SALT, sample.end);
                     if log.high_watermark() <= sample.end {
                         let seen = read_all(&log, &model);
-                        assert!(seen.has(0..sample.durable.min(seen.end)), "{} {length}", path.display());
+                        assert!(
+                            seen.has(0..sample.durable.min(seen.end)),
+                            "{} {length}",
+                            path.display()
+                        );
                     }
                     let other = partition(broker, "t", 1);
                     append(&other, SALT + 1, 1).unwrap();
                 }
                 if is_log && length > 1 << 31 {
-                    assert_eq!(file.metadata().unwrap().len(), length, "{} was cut", path.display());
+                    assert_eq!(
+                        file.metadata().unwrap().len(),
+                        length,
+                        "{} was cut",
+                        path.display()
+                    );
                 }
             }
         }
@@ -138,7 +181,10 @@ fn a_read_only_directory_is_refused_and_not_half_opened() {
     for sample in [Sample::closed(), Sample::killed()] {
         sample.disk.set_read_only(true);
         let before = sample.disk.image();
-        assert!(matches!(support::open(&sample.disk), Err(Error::ReadOnly { .. })));
+        assert!(matches!(
+            support::open(&sample.disk),
+            Err(Error::ReadOnly { .. })
+        ));
         assert_eq!(before.difference(&sample.disk.image()), None);
         sample.disk.set_read_only(false);
         sample.look().assert_whole(sample.end);
@@ -148,7 +194,9 @@ fn a_read_only_directory_is_refused_and_not_half_opened() {
 #[test]
 fn a_sector_that_cannot_be_read_is_not_damage_and_may_come_back() {
     let sample = Sample::killed();
-    sample.disk.fail(Fault::os_error(Operation::Read, 5).on_path("t-0").sticky());
+    sample
+        .disk
+        .fail(Fault::os_error(Operation::Read, 5).on_path("t-0").sticky());
     let broker = support::open(&sample.disk).unwrap();
     let log = partition(&broker, "t", 0);
     assert!(matches!(append(&log, SALT, 1), Err(Error::Io { .. })));
@@ -162,7 +210,11 @@ fn a_sector_that_cannot_be_read_is_not_damage_and_may_come_back() {
 fn a_reader_meets_a_failing_disk_and_goes_on_where_it_was() {
     let sample = Sample::closed();
     let broker = support::open(&sample.disk).unwrap();
-    for (operation, errno) in [(Operation::Map, 24), (Operation::Map, 12), (Operation::Map, 5)] {
+    for (operation, errno) in [
+        (Operation::Map, 24),
+        (Operation::Map, 12),
+        (Operation::Map, 5),
+    ] {
         let disk = &sample.disk;
         disk.fail(Fault::os_error(operation, errno).on_path("t-0").sticky());
         let log = partition(&broker, "t", 0);
@@ -172,7 +224,10 @@ fn a_reader_meets_a_failing_disk_and_goes_on_where_it_was() {
         assert_eq!(matches!(error, Error::TooManyOpenFiles { .. }), errno != 5);
         assert_eq!(reader.position(), 0);
         disk.clear_faults();
-        assert_eq!(reader.next().unwrap().map(|record| record.offset()), Some(0));
+        assert_eq!(
+            reader.next().unwrap().map(|record| record.offset()),
+            Some(0)
+        );
         // Mapped now: start again with a fresh broker.
         if errno != 5 {
             break;
@@ -189,16 +244,26 @@ fn illegal_topic_names_are_refused_and_leave_nothing_behind() {
     broker.create_topic("a.b", TopicConfig::default()).unwrap();
     let before = disk.image();
     let long = "x".repeat(250);
-    for name in ["", ".", "..", "a/b", "../x", "a b", "a\0b", "ä", "a:b", &long] {
+    for name in [
+        "", ".", "..", "a/b", "../x", "a b", "a\0b", "ä", "a:b", &long,
+    ] {
         let refused = broker.create_topic(name, TopicConfig::default()).map(drop);
-        assert!(matches!(&refused, Err(Error::InvalidTopicName { topic, .. }) if topic == name), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(Error::InvalidTopicName { topic, .. }) if topic == name),
+            "{refused:?}"
+        );
     }
     for name in ["a.b", "a_b"] {
         let refused = broker.create_topic(name, TopicConfig::default()).map(drop);
-        assert!(matches!(&refused, Err(Error::TopicExists { topic }) if topic == "a.b"), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(Error::TopicExists { topic }) if topic == "a.b"),
+            "{refused:?}"
+        );
     }
     assert_eq!(before.difference(&disk.image()), None);
-    broker.create_topic(&"x".repeat(249), TopicConfig::default()).unwrap();
+    broker
+        .create_topic(&"x".repeat(249), TopicConfig::default())
+        .unwrap();
     broker.delete_topic(&"x".repeat(249)).unwrap();
 }
 
@@ -218,16 +283,35 @@ fn illegal_configurations_are_refused_and_leave_nothing_behind() {
     ];
     for config in bad {
         let refused = broker.create_topic("u", config.clone()).map(drop);
-        assert!(matches!(refused, Err(Error::InvalidConfig { .. })), "{config:?}: {refused:?}");
+        assert!(
+            matches!(refused, Err(Error::InvalidConfig { .. })),
+            "{config:?}: {refused:?}"
+        );
         let refused = broker.alter_topic("t", config);
-        assert!(matches!(refused, Err(Error::InvalidConfig { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(Error::InvalidConfig { .. })),
+            "{refused:?}"
+        );
     }
-    for (key, value) in [("segment.bytes", "x"), ("no.such.config", "1"), ("retention.ms", "-2")] {
+    for (key, value) in [
+        ("segment.bytes", "x"),
+        ("no.such.config", "1"),
+        ("retention.ms", "-2"),
+    ] {
         let refused = TopicConfig::default().set(key, value).map(drop);
-        assert!(matches!(&refused, Err(Error::InvalidConfig { key: named, .. }) if named == key), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(Error::InvalidConfig { key: named, .. }) if named == key),
+            "{refused:?}"
+        );
     }
-    assert!(matches!(broker.add_partitions("t", 1), Err(Error::InvalidConfig { .. })));
-    assert!(matches!(broker.add_partitions("u", 2), Err(Error::UnknownTopic { .. })));
+    assert!(matches!(
+        broker.add_partitions("t", 1),
+        Err(Error::InvalidConfig { .. })
+    ));
+    assert!(matches!(
+        broker.add_partitions("u", 2),
+        Err(Error::UnknownTopic { .. })
+    ));
     assert_eq!(before.difference(&disk.image()), None);
 }
 
@@ -235,21 +319,33 @@ fn illegal_configurations_are_refused_and_leave_nothing_behind() {
 fn a_record_that_is_too_large_is_refused_and_takes_no_offset() {
     let disk = SimDisk::new();
     let broker = support::open(&disk).unwrap();
-    broker.create_topic("t", TopicConfig::default().max_message_bytes(200)).unwrap();
+    broker
+        .create_topic("t", TopicConfig::default().max_message_bytes(200))
+        .unwrap();
     let log = partition(&broker, "t", 0);
     append(&log, SALT, 1).unwrap();
     let before = disk.image();
     let large = [5; 300];
     let refused = log.append(&[Record::value_only(&large)]);
-    let Err(Error::RecordTooLarge { topic, size, limit }) = refused else { panic!("{refused:?}") };
+    let Err(Error::RecordTooLarge { topic, size, limit }) = refused else {
+        panic!("{refused:?}")
+    };
     assert_eq!((topic.as_str(), limit), ("t-0", 200));
     assert!(size > 300);
     let producer = broker.producer().build().unwrap();
-    let refused = producer.send(Record::to("t").value(&large)).and_then(streamlog::Delivery::wait);
-    assert!(matches!(refused, Err(Error::RecordTooLarge { .. })), "{refused:?}");
+    let refused = producer
+        .send(Record::to("t").value(&large))
+        .and_then(streamlog::Delivery::wait);
+    assert!(
+        matches!(refused, Err(Error::RecordTooLarge { .. })),
+        "{refused:?}"
+    );
     assert!(matches!(log.append(&[]), Err(Error::InvalidRecord { .. })));
     let refused = log.append(&[Record::value_only("x").timestamp(-2)]);
-    assert!(matches!(refused, Err(Error::InvalidTimestamp { timestamp: -2, .. })));
+    assert!(matches!(
+        refused,
+        Err(Error::InvalidTimestamp { timestamp: -2, .. })
+    ));
     for path in ["data/t-0/00000000000000000000.log"] {
         assert!(before.read(path) == disk.read(path).as_deref());
     }

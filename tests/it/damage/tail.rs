@@ -7,7 +7,12 @@ use crate::support::assert_settled;
 
 #[test]
 fn a_torn_tail_is_cut_and_reported() {
-    for junk in [vec![7; 30], vec![0; 5000], vec![0xff; 61], b"\0\0\0\0\0\0\0\x40\0\0\0\x40".to_vec()] {
+    for junk in [
+        vec![7; 30],
+        vec![0; 5000],
+        vec![0xff; 61],
+        b"\0\0\0\0\0\0\0\x40\0\0\0\x40".to_vec(),
+    ] {
         let sample = Sample::killed();
         sample.change(&sample.last(), |bytes| bytes.extend(&junk));
         let look = sample.look();
@@ -22,7 +27,11 @@ fn a_torn_tail_is_cut_and_reported() {
 
 #[test]
 fn a_log_cut_anywhere_above_its_durable_end_is_a_prefix() {
-    let length = Sample::killed().disk.read(Sample::killed().last()).unwrap().len();
+    let length = Sample::killed()
+        .disk
+        .read(Sample::killed().last())
+        .unwrap()
+        .len();
     let mut ends = Vec::new();
     for kept in (0..=length).rev() {
         let sample = Sample::killed();
@@ -51,7 +60,10 @@ fn whole_batches_behind_a_torn_one_are_set_aside() {
     let damaged = sample.disk.read(sample.last()).unwrap();
     let look = sample.look();
     look.assert_whole(sample.durable);
-    assert_eq!(look.report.truncated_bytes, (bytes.len() - torn.start) as u64);
+    assert_eq!(
+        look.report.truncated_bytes,
+        (bytes.len() - torn.start) as u64
+    );
     let aside = look.report.set_aside.clone().expect("they are kept");
     assert_eq!(sample.disk.read(aside).unwrap(), damaged[torn.start..]);
     look.assert_takes_appends();
@@ -90,7 +102,15 @@ fn rot_after_an_orderly_close_refuses_appends_once_it_is_met() {
     sample.change(&sample.last(), |bytes| bytes[hit.end - 2] ^= 0x10);
     let look = sample.look();
     let corrupt = look.seen.errors.first().unwrap();
-    let Error::Corrupt { file, position, offsets, reason } = corrupt else { panic!("{corrupt:?}") };
+    let Error::Corrupt {
+        file,
+        position,
+        offsets,
+        reason,
+    } = corrupt
+    else {
+        panic!("{corrupt:?}")
+    };
     assert_eq!(file, &sample.last());
     assert!(hit.contains(&usize::try_from(*position).unwrap()));
     assert!(offsets.is_some() && reason.contains("CRC"), "{corrupt}");
@@ -141,8 +161,11 @@ fn a_lost_active_segment_is_reported_and_not_written_anew() {
         let end = *sample.bases.last().unwrap();
         assert!(look.seen.has(0..end));
         let last = look.seen.errors.last().unwrap();
-        assert!(matches!(last, Error::MissingSegment { file, offsets: Some(lost), .. }
-            if *file == sample.last() && lost.start == end), "{last:?}");
+        assert!(
+            matches!(last, Error::MissingSegment { file, offsets: Some(range), .. }
+            if *file == sample.last() && range.start == end),
+            "{last:?}"
+        );
         look.assert_refuses_appends();
         drop(look);
         assert_settled(&sample.disk);

@@ -52,12 +52,23 @@ impl Kind {
         use Operation as Op;
         let changes = matches!(
             operation,
-            Op::Open | Op::Write | Op::SetLength | Op::CreateDir | Op::Rename | Op::Remove | Op::Lock
+            Op::Open
+                | Op::Write
+                | Op::SetLength
+                | Op::CreateDir
+                | Op::Rename
+                | Op::Remove
+                | Op::Lock
         );
         match self {
             Self::InputOutput => true,
-            Self::NoSpace => (changes && operation != Op::Remove) || matches!(operation, Op::Sync | Op::SyncDir),
-            Self::TooManyFiles => matches!(operation, Op::Open | Op::Map | Op::List | Op::Lock | Op::SyncDir),
+            Self::NoSpace => {
+                (changes && operation != Op::Remove) || matches!(operation, Op::Sync | Op::SyncDir)
+            }
+            Self::TooManyFiles => matches!(
+                operation,
+                Op::Open | Op::Map | Op::List | Op::Lock | Op::SyncDir
+            ),
             Self::ReadOnly => changes,
             Self::Forbidden => changes || operation == Op::List,
             Self::Interrupted => matches!(operation, Op::Read | Op::Write),
@@ -120,7 +131,11 @@ fn whatever_fails_no_acknowledged_record_is_lost_and_none_is_invented() {
         scope.spawn(work);
         work();
     });
-    println!("{} runs (runs, of which a call failed): {:?}", cases.len(), tally.into_inner().unwrap());
+    println!(
+        "{} runs (runs, of which a call failed): {:?}",
+        cases.len(),
+        tally.into_inner().unwrap()
+    );
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "wrong outcomes: {failures:#?}");
 }
@@ -136,7 +151,12 @@ fn cases() -> Vec<Case> {
         let count = sound.disk.count(operation);
         for kind in KINDS.into_iter().filter(|kind| kind.strikes(operation)) {
             for at in 0..count {
-                cases.extend([false, true].map(|sticky| Case { operation, at, kind, sticky }));
+                cases.extend([false, true].map(|sticky| Case {
+                    operation,
+                    at,
+                    kind,
+                    sticky,
+                }));
             }
         }
     }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use streamlog::sim::SimDisk;
-use streamlog::{Broker, Durability, Error, ManualClock, Offset, Partition, Record, Result, TopicPartition};
+use streamlog::{
+    Broker, Durability, Error, ManualClock, Offset, Partition, Record, Result, TopicPartition,
+};
 
 use crate::support::{self, Model, START, append_at, content, partition, read_all, small_segments};
 
@@ -32,18 +34,27 @@ pub struct Run {
     pub errors: Vec<Error>,
 }
 
-const PARTITIONS: [(&str, u32); 5] = [("plain", 0), ("plain", 1), ("synced", 0), ("sent", 0), ("late", 0)];
+const PARTITIONS: [(&str, u32); 5] = [
+    ("plain", 0),
+    ("plain", 1),
+    ("synced", 0),
+    ("sent", 0),
+    ("late", 0),
+];
 
 impl Run {
     pub fn new(disk: SimDisk) -> Self {
-        let promises = PARTITIONS.iter().zip(1..).map(|(&(topic, number), salt)| Promise {
-            topic,
-            number,
-            salt,
-            acked: 0,
-            maybe: 0,
-            stopped: false,
-        });
+        let promises = PARTITIONS
+            .iter()
+            .zip(1..)
+            .map(|(&(topic, number), salt)| Promise {
+                topic,
+                number,
+                salt,
+                acked: 0,
+                maybe: 0,
+                stopped: false,
+            });
         Self {
             disk,
             clock: ManualClock::new(START),
@@ -78,14 +89,19 @@ impl Run {
     fn settle(&mut self) {
         let Some(broker) = &self.broker else { return };
         for promise in &mut self.promises {
-            let Some(log) = promise.find(broker) else { continue };
+            let Some(log) = promise.find(broker) else {
+                continue;
+            };
             let mut reports = broker.recovery_report().partitions.iter();
             if reports.any(|(id, report)| id == log.id() && !report.damage.is_empty()) {
                 // It could not be opened, and shows nothing.
                 continue;
             }
             let end = log.high_watermark();
-            assert!(promise.acked <= end && end <= promise.maybe.max(promise.acked), "{promise:?} ends at {end}");
+            assert!(
+                promise.acked <= end && end <= promise.maybe.max(promise.acked),
+                "{promise:?} ends at {end}"
+            );
             (promise.acked, promise.maybe, promise.stopped) = (end, end, false);
         }
     }
@@ -98,7 +114,9 @@ impl Run {
     }
 
     pub fn work(&mut self) {
-        let Some(broker) = self.broker.clone() else { return };
+        let Some(broker) = self.broker.clone() else {
+            return;
+        };
         let configs = [
             ("plain", small_segments().partitions(2)),
             ("synced", small_segments().durability(Durability::Synced)),
@@ -138,7 +156,9 @@ impl Run {
 
     pub fn append(&mut self, broker: &Broker, index: usize, count: u64) {
         let promise = self.promises[index].clone();
-        let Some(log) = promise.find(broker).filter(|_| !promise.stopped) else { return };
+        let Some(log) = promise.find(broker).filter(|_| !promise.stopped) else {
+            return;
+        };
         let result = append_at(&log, promise.salt, promise.acked, count);
         self.promises[index].note(&result, count);
         self.note(result);
@@ -151,7 +171,9 @@ impl Run {
             return;
         }
         let producer = broker.producer().linger(Duration::ZERO).build();
-        let Some(producer) = self.note(producer) else { return };
+        let Some(producer) = self.note(producer) else {
+            return;
+        };
         for _ in 0..3 {
             let content = content(promise.salt, self.promises[index].acked);
             let mut record = Record::to(promise.topic)
@@ -186,10 +208,15 @@ impl Run {
             return;
         }
         let offset = self.promises[0].acked;
-        let result = broker.consumer().group("g").auto_commit(None).build().and_then(|mut consumer| {
-            consumer.subscribe(["plain"])?;
-            consumer.commit_offsets(&[(id, offset)])
-        });
+        let result = broker
+            .consumer()
+            .group("g")
+            .auto_commit(None)
+            .build()
+            .and_then(|mut consumer| {
+                consumer.subscribe(["plain"])?;
+                consumer.commit_offsets(&[(id, offset)])
+            });
         match &result {
             Ok(()) => self.commits = vec![offset],
             Err(_) => self.commits.push(offset),
@@ -201,7 +228,10 @@ impl Run {
     fn read(&mut self, broker: &Broker) {
         for promise in self.promises.clone() {
             if let Some(log) = promise.find(broker) {
-                let seen = read_all(&log, &Model::new(promise.salt, promise.maybe.max(promise.acked)));
+                let seen = read_all(
+                    &log,
+                    &Model::new(promise.salt, promise.maybe.max(promise.acked)),
+                );
                 self.errors.extend(seen.errors);
             }
         }
@@ -212,14 +242,20 @@ impl Run {
         self.broker = None;
         let broker = support::open_at(disk, &self.clock).expect("a sound disk opens");
         let report = broker.recovery_report();
-        assert!(!report.has_damage(), "a failing disk damaged something: {report:#?}");
+        assert!(
+            !report.has_damage(),
+            "a failing disk damaged something: {report:#?}"
+        );
         for promise in &mut self.promises {
             let Some(log) = promise.find(&broker) else {
                 assert_eq!(promise.acked, 0, "{promise:?} is gone");
                 continue;
             };
             let end = log.high_watermark();
-            assert!(promise.acked <= end && end <= promise.maybe.max(promise.acked), "{promise:?} ends at {end}");
+            assert!(
+                promise.acked <= end && end <= promise.maybe.max(promise.acked),
+                "{promise:?} ends at {end}"
+            );
             let seen = read_all(&log, &Model::new(promise.salt, end));
             assert!(seen.errors.is_empty(), "{promise:?}: {:?}", seen.errors);
             assert!(seen.has(0..end), "{promise:?}");
@@ -234,12 +270,21 @@ impl Run {
     }
 
     fn check_commit(&self, broker: &Broker) {
-        let Ok(topic) = broker.topic("plain") else { return };
+        let Ok(topic) = broker.topic("plain") else {
+            return;
+        };
         assert_eq!(topic.partition_count(), 2);
         let id = TopicPartition::new("plain", 0);
         let consumer = broker.consumer().group("g").build().expect("a group");
-        let committed = consumer.committed(&id).expect("offsets can be read").unwrap_or(0);
-        assert!(self.commits.contains(&committed), "{committed} is committed, not one of {:?}", self.commits);
+        let committed = consumer
+            .committed(&id)
+            .expect("offsets can be read")
+            .unwrap_or(0);
+        assert!(
+            self.commits.contains(&committed),
+            "{committed} is committed, not one of {:?}",
+            self.commits
+        );
     }
 }
 
@@ -252,7 +297,10 @@ impl Promise {
     fn note(&mut self, result: &Result<Offset>, count: u64) {
         match result {
             Ok(offset) => {
-                assert_eq!(*offset, self.acked, "{self:?}: an append that failed took offsets");
+                assert_eq!(
+                    *offset, self.acked,
+                    "{self:?}: an append that failed took offsets"
+                );
                 self.acked += count;
                 self.maybe = self.acked;
             }
