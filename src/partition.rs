@@ -157,8 +157,8 @@ impl PartitionState {
         self.dirty.store(false, Ordering::Release);
         self.sync_requested.store(false, Ordering::Release);
         let synced = self.wait_durable(self.log.end_offset());
-        // A topic that was deleted has nothing left to sync, and that is no failure.
-        if self.closed.load(Ordering::Acquire) {
+        // A topic that was deleted, before or meanwhile, has nothing to sync: that is no failure.
+        if self.check_open().is_err() {
             return Ok(());
         }
         synced

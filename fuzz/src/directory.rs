@@ -42,20 +42,36 @@ pub fn directory(bytes: &[u8]) {
     let mut files: Vec<_> = image.files().into_iter().map(|(path, _)| path).collect();
     // Those of the topics first: they are the most interesting.
     files.sort_by_key(|path| path.to_string_lossy().contains("__"));
+    let mut story = Story::default();
     for change in changes.chunks_exact(5).take(12) {
-        damage(&disk, &files, change);
+        damage(&disk, &files, change, &mut story);
     }
+    let mut adopted = false;
     // Twice: what the first one repaired, the second one reads.
     for _ in 0..2 {
         // An error is an answer.
         if let Ok(broker) = open(&disk) {
-            look(&broker);
+            story.0.push(format!("{:?}", broker.recovery_report()));
+            adopted |= !broker.recovery_report().adopted_topics.is_empty();
+            look(&broker, adopted);
             let _ = broker.close();
         }
     }
 }
 
-fn damage(disk: &SimDisk, files: &[PathBuf], change: &[u8]) {
+/// What was done, to be told after a panic.
+#[derive(Default)]
+struct Story(Vec<String>);
+
+impl Drop for Story {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.0.join("\n"));
+        }
+    }
+}
+
+fn damage(disk: &SimDisk, files: &[PathBuf], change: &[u8], story: &mut Story) {
     let path = &files[usize::from(change[0]) % files.len()];
     let Some(mut bytes) = disk.read(path) else {
         return;
@@ -63,6 +79,12 @@ fn damage(disk: &SimDisk, files: &[PathBuf], change: &[u8]) {
     let at = usize::from(u16::from_be_bytes([change[2], change[3]]));
     let at = at % (bytes.len() + 1);
     let value = change[4];
+    story.0.push(format!(
+        "{}: change {} at {at} of {} with {value}",
+        path.display(),
+        change[1] % 8,
+        bytes.len()
+    ));
     match change[1] % 8 {
         0 | 1 if at < bytes.len() => bytes[at] ^= value.max(1),
         2 if at < bytes.len() => bytes[at] = value,
@@ -91,11 +113,9 @@ fn open(disk: &SimDisk) -> Result<Broker> {
         .open()
 }
 
-/// Reads all there is. Every record has to be the one that was written there.
-fn look(broker: &Broker) {
-    // Without the manifest it may be Kafka's directory, with gaps where it likes.
-    let adopted = !broker.recovery_report().adopted_topics.is_empty();
-    let _ = format!("{:?}", broker.recovery_report());
+/// Reads all there is. Every record has to be the one that was written there, unless the manifest was
+/// lost: then it may be Kafka's directory, with gaps where it likes.
+fn look(broker: &Broker, adopted: bool) {
     for topic in broker.topics() {
         for partition in topic.partitions() {
             let Ok(mut reader) = partition.reader(Position::Earliest) else {

@@ -36,6 +36,7 @@ pub struct BrokerBuilder {
     pub(super) create_dir: bool,
     pub(super) background: bool,
     pub(super) durability: Durability,
+    pub(super) offsets_topic_partitions: u32,
     pub(super) seed: u64,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) disk: Arc<dyn Disk>,
@@ -56,6 +57,7 @@ impl BrokerBuilder {
             create_dir: true,
             background: true,
             durability: Durability::Written,
+            offsets_topic_partitions: 50,
             // The standard library seeds its hash maps from the system's randomness.
             seed: RandomState::new().build_hasher().finish(),
             clock: Arc::new(SystemClock::default()),
@@ -94,6 +96,15 @@ impl BrokerBuilder {
     /// their own. Default: [`Durability::Written`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// How many partitions `__consumer_offsets` gets when it is made, at the first commit in the
+    /// directory; it keeps them. Kafka's `offsets.topic.num.partitions`, and its default: 50. A
+    /// directory that a Kafka cluster will take over needs the cluster's number; else a small one saves
+    /// files.
+    pub fn offsets_topic_partitions(mut self, count: u32) -> Self {
+        self.offsets_topic_partitions = count;
         self
     }
 

@@ -215,6 +215,7 @@ pub(crate) struct BrokerState {
     offsets: OffsetStore,
     /// Durability of group offsets.
     durability: Durability,
+    offsets_topic_partitions: u32,
     topic_waiters: Waiters,
     report: RecoveryReport,
     closed: AtomicBool,
@@ -230,6 +231,11 @@ impl BrokerState {
     /// What acknowledgements promise where nobody says otherwise: for the offsets of groups.
     pub(crate) fn durability(&self) -> Durability {
         self.durability
+    }
+
+    /// How many partitions `__consumer_offsets` is to have.
+    pub(crate) fn offsets_topic_partitions(&self) -> u32 {
+        self.offsets_topic_partitions
     }
 
     /// `Err(Closed)` after the broker was closed.
@@ -303,6 +309,9 @@ impl BrokerState {
             });
         }
         if offset > start {
+            // After a power loss the log must not end before its start, and so offer offsets again
+            // that were deleted.
+            partition.wait_durable(offset)?;
             self.registry.log_start(partition.id(), offset)?;
             partition.log().raise_start(offset);
         }

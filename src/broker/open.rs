@@ -41,6 +41,9 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
     let BrokerBuilder {
         root, disk, clock, ..
     } = builder;
+    TopicConfig::default()
+        .partitions(builder.offsets_topic_partitions)
+        .validate()?;
     let lock = lock(&**disk, root, builder.create_dir)?;
     let stored = registry::load(&**disk, root)?;
     let new_id = |number| TopicId::from_random(id_bytes(builder.seed, number));
@@ -100,6 +103,7 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
         housekeeping: opening.housekeeping,
         offsets: OffsetStore::default(),
         durability: builder.durability,
+        offsets_topic_partitions: builder.offsets_topic_partitions,
         topic_waiters: Waiters::default(),
         report: RecoveryReport::default(),
         closed: AtomicBool::new(false),

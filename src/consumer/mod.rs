@@ -260,7 +260,12 @@ impl Consumer {
             if assigned.paused {
                 continue;
             }
-            if let Err(error) = assigned.take(&mut records, &mut room, self.auto_offset_reset) {
+            let taken = assigned.take(&mut records, &mut room, self.auto_offset_reset);
+            if matches!(taken, Err(Error::Closed(_))) && self.broker.check_open().is_ok() {
+                // Its topic was deleted meanwhile: the next look at the topics drops it.
+                continue;
+            }
+            if let Err(error) = taken {
                 if matches!(error, Error::Closed(_)) && self.topics_changed() {
                     // Its topic was deleted a moment ago; the next look takes it out.
                     continue;
@@ -354,6 +359,11 @@ impl Consumer {
     /// something wakes it: registering again then costs nothing.
     fn stop_waiting(&self) {
         self.broker.topic_waiters().unregister(self.wakeup.waiter());
+        self.stop_waiting_for_records();
+    }
+
+    /// The same for partitions alone: news of topics are still waited for.
+    fn stop_waiting_for_records(&self) {
         for assigned in &self.assignment {
             assigned
                 .partition()

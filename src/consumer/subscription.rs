@@ -237,7 +237,7 @@ impl Consumer {
 
     /// Makes `partitions` the assignment; what is there already stays as it is.
     fn follow(&mut self, partitions: Vec<Arc<PartitionState>>, added_later: bool) {
-        self.stop_waiting();
+        self.stop_waiting_for_records();
         let former = std::mem::take(&mut self.assignment).into_iter();
         let mut former: BTreeMap<_, _> = former
             .map(|assigned| (assigned.id().clone(), assigned))

@@ -230,7 +230,10 @@ impl OffsetStore {
         if let Some(logs) = self.logs.get() {
             return Ok(logs);
         }
-        let topic = broker.internal_topic(CONSUMER_OFFSETS, topic_config()?)?;
+        let topic = broker.internal_topic(
+            CONSUMER_OFFSETS,
+            topic_config(broker.offsets_topic_partitions())?,
+        )?;
         Ok(self.logs_of(&topic))
     }
 
@@ -248,9 +251,9 @@ impl OffsetStore {
 }
 
 /// Kafka's settings for the topic, except that one commit may cover tens of thousands of partitions.
-fn topic_config() -> Result<TopicConfig> {
+fn topic_config(partitions: u32) -> Result<TopicConfig> {
     TopicConfig::default()
-        .partitions(50)
+        .partitions(partitions)
         .segment_bytes(100 << 20)
         .set("cleanup.policy", "compact")?
         .set("max.message.bytes", "16777216")

@@ -247,6 +247,9 @@ impl DurableEnd {
 
     /// Gives the pair back when the partition is deleted.
     pub(crate) fn release(&self) -> Result<()> {
+        // Held until the pair is given back: what comes later must not write to another's.
+        let mut turn = self.turn.lock();
+        turn.retired = true;
         self.ends.write(&[0; PAIR_LEN], self.pair, 0)?;
         self.ends.places.lock().free.push(self.pair);
         Ok(())

@@ -182,6 +182,9 @@ impl Log {
         self.check_failure()?;
         let (segment, point, names_unsynced) = {
             let writer = self.writer.lock();
+            if writer.closed {
+                return Err(Error::Closed("partition"));
+            }
             (
                 Arc::clone(&writer.active),
                 writer.point(),
@@ -327,6 +330,9 @@ impl Log {
 
     /// Gives back what the log holds outside of its directory.
     pub(crate) fn release(&self) -> Result<()> {
+        // An append that began earlier is over with this, and none comes later: the directory may
+        // soon be that of another topic of the same name.
+        self.writer.lock().closed = true;
         self.durable_slot.release()
     }
 }

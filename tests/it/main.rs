@@ -7,6 +7,8 @@
 )]
 
 mod api;
+mod calls;
+mod concurrency;
 mod crash;
 mod damage;
 mod examples;

@@ -24,6 +24,7 @@ pub fn open_at(disk: &SimDisk, clock: &ManualClock) -> Result<Broker> {
         .storage(disk.clone())
         .clock(clock.clone())
         .background(false)
+        .offsets_topic_partitions(3)
         .seed(7)
         .open()
 }

@@ -26,21 +26,35 @@
 //!
 //! # Example
 //!
-//! A file that is written, but not synced, survives the process and not the power loss:
+//! An order that was acknowledged survives the process, and power loss once it was flushed:
 //!
 //! ```
+//! # fn main() -> streamlog::Result<()> {
 //! use streamlog::sim::{CrashKind, CrashPlan, SimDisk};
+//! use streamlog::{Broker, Record, TopicConfig};
 //!
 //! let disk = SimDisk::recording();
-//! disk.write("data/settings", "colour=blue")?;   // put there by the test: durable
-//! let before = disk.operation_count();
-//! // … here the application under test runs, on `disk.clone()` …
-//! for state in disk.crash_states(before, CrashPlan::new(1)) {
-//!     // … here it starts again, on `state.disk.clone()` …
-//!     assert_eq!(state.disk.read("data/settings").as_deref(), Some(&b"colour=blue"[..]), "{}", state.description);
-//!     assert!(matches!(state.kind, CrashKind::ProcessCrash | CrashKind::PowerLoss));
+//! let broker = Broker::builder("data").storage(disk.clone()).background(false).open()?;
+//! let orders = broker.create_topic("orders", TopicConfig::default())?.partition(0)?;
+//! orders.append(&[Record::value_only("an order")])?;
+//! let acknowledged = disk.operation_count();
+//! orders.flush()?;
+//! let flushed = disk.operation_count();
+//!
+//! let mut lost = 0;
+//! for at in acknowledged..=flushed {
+//!     for state in disk.crash_states(at, CrashPlan::new(1)) {
+//!         // Here the application starts again, on what the crash left.
+//!         let broker = Broker::builder("data").storage(state.disk).background(false).open()?;
+//!         let orders = broker.topic("orders")?.partition(0)?;
+//!         let is_safe = state.kind == CrashKind::ProcessCrash || at == flushed;
+//!         assert!(orders.high_watermark() == 1 || !is_safe, "{}", state.description);
+//!         lost += u64::from(orders.high_watermark() == 0);
+//!     }
 //! }
-//! # Ok::<(), std::io::Error>(())
+//! assert!(lost > 0, "what was not flushed may be lost");
+//! # Ok(())
+//! # }
 //! ```
 
 mod choices;
@@ -147,6 +161,7 @@ impl SimDisk {
 
     /// Another disk with the same content, all of it durable, which records. Nothing is open or
     /// locked there, and nothing fails.
+    #[must_use]
     pub fn duplicate(&self) -> Self {
         let seen = self.inner.tree.lock().snapshot();
         Self::with(

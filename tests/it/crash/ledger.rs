@@ -9,51 +9,51 @@ use std::collections::{BTreeMap, BTreeSet};
 use streamlog::{Offset, TopicConfig};
 
 /// A moment that never comes.
-pub const NEVER: usize = usize::MAX;
+pub(crate) const NEVER: usize = usize::MAX;
 
 /// One record as it was appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expected {
-    pub key: Option<Vec<u8>>,
-    pub value: Option<Vec<u8>>,
-    pub timestamp: i64,
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+pub(crate) struct Expected {
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) timestamp: i64,
+    pub(crate) headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 /// Records that were appended together, or one that a producer gathered with others.
 #[derive(Debug, Clone)]
-pub struct Batch {
-    pub base: Offset,
-    pub records: Vec<Expected>,
-    pub began: usize,
+pub(crate) struct Batch {
+    pub(crate) base: Offset,
+    pub(crate) records: Vec<Expected>,
+    pub(crate) began: usize,
     /// From here on it survives the process.
-    pub acked: usize,
+    pub(crate) acked: usize,
     /// From here on it survives power loss.
-    pub synced: usize,
+    pub(crate) synced: usize,
     /// From here on it is known to have failed.
-    pub void: usize,
+    pub(crate) void: usize,
     /// It was appended as it is; a producer's records are gathered in batches of its choice.
-    pub whole: bool,
+    pub(crate) whole: bool,
 }
 
 impl Batch {
-    pub fn end(&self) -> Offset {
+    pub(crate) fn end(&self) -> Offset {
         self.base + self.records.len() as u64
     }
 }
 
 /// A value that was set by a call.
 #[derive(Debug, Clone)]
-pub struct Set<T> {
-    pub began: usize,
-    pub acked: usize,
-    pub synced: usize,
-    pub value: T,
+pub(crate) struct Set<T> {
+    pub(crate) began: usize,
+    pub(crate) acked: usize,
+    pub(crate) synced: usize,
+    pub(crate) value: T,
 }
 
 impl<T> Set<T> {
     /// A value that was there, safe, before anything began.
-    pub fn always(value: T) -> Self {
+    pub(crate) fn always(value: T) -> Self {
         Self {
             began: 0,
             acked: 0,
@@ -64,18 +64,18 @@ impl<T> Set<T> {
 }
 
 #[derive(Debug, Clone)]
-pub struct PartitionLedger {
-    pub began: usize,
-    pub acked: usize,
+pub(crate) struct PartitionLedger {
+    pub(crate) began: usize,
+    pub(crate) acked: usize,
     /// In the order of the log.
-    pub batches: Vec<Batch>,
-    pub starts: Vec<Set<Offset>>,
+    pub(crate) batches: Vec<Batch>,
+    pub(crate) starts: Vec<Set<Offset>>,
     /// Where batches begin in the log, as far as that was looked up.
-    pub boundaries: BTreeSet<Offset>,
+    pub(crate) boundaries: BTreeSet<Offset>,
 }
 
 impl PartitionLedger {
-    pub fn new(began: usize) -> Self {
+    pub(crate) fn new(began: usize) -> Self {
         Self {
             began,
             acked: NEVER,
@@ -86,7 +86,7 @@ impl PartitionLedger {
     }
 
     /// The offset that the next record gets.
-    pub fn end(&self) -> Offset {
+    pub(crate) fn end(&self) -> Offset {
         let end = self
             .batches
             .iter()
@@ -99,30 +99,30 @@ impl PartitionLedger {
 }
 
 #[derive(Debug, Clone)]
-pub struct TopicLedger {
-    pub name: String,
+pub(crate) struct TopicLedger {
+    pub(crate) name: String,
     /// Known once the creating call returned.
-    pub id: Option<String>,
-    pub began: usize,
-    pub acked: usize,
-    pub deletion_began: usize,
-    pub deletion_acked: usize,
-    pub partitions: Vec<PartitionLedger>,
-    pub configs: Vec<Set<TopicConfig>>,
+    pub(crate) id: Option<String>,
+    pub(crate) began: usize,
+    pub(crate) acked: usize,
+    pub(crate) deletion_began: usize,
+    pub(crate) deletion_acked: usize,
+    pub(crate) partitions: Vec<PartitionLedger>,
+    pub(crate) configs: Vec<Set<TopicConfig>>,
 }
 
 /// A group, a topic's id, and a partition.
-pub type CommitKey = (String, String, u32);
+pub(crate) type CommitKey = (String, String, u32);
 
 #[derive(Debug, Clone, Default)]
-pub struct Ledger {
-    pub topics: Vec<TopicLedger>,
-    pub commits: BTreeMap<CommitKey, Vec<Set<Offset>>>,
+pub(crate) struct Ledger {
+    pub(crate) topics: Vec<TopicLedger>,
+    pub(crate) commits: BTreeMap<CommitKey, Vec<Set<Offset>>>,
 }
 
 impl Ledger {
     /// The topic of this name that was not deleted.
-    pub fn topic(&mut self, name: &str) -> &mut TopicLedger {
+    pub(crate) fn topic(&mut self, name: &str) -> &mut TopicLedger {
         let found = self
             .topics
             .iter_mut()
@@ -130,14 +130,14 @@ impl Ledger {
         found.unwrap_or_else(|| panic!("the workload uses topic {name} without creating it"))
     }
 
-    pub fn partition(&mut self, topic: &str, partition: u32) -> &mut PartitionLedger {
+    pub(crate) fn partition(&mut self, topic: &str, partition: u32) -> &mut PartitionLedger {
         &mut self.topic(topic).partitions[partition as usize]
     }
 }
 
 /// The values that may be found after a crash at `at`: the last one that must be there, or any that
 /// came after it. `None` first if none must be there.
-pub fn possible<T: Clone>(
+pub(crate) fn possible<T: Clone>(
     sets: &[Set<T>],
     at: usize,
     must: impl Fn(&Set<T>) -> usize,

@@ -16,14 +16,14 @@ use super::ledger::{Batch, Expected, Ledger, NEVER, PartitionLedger, Set, TopicL
 /// Where the clock of a workload starts.
 const START: i64 = 1_700_000_000_000;
 
-pub struct Run {
-    pub disk: SimDisk,
-    pub clock: ManualClock,
+pub(crate) struct Run {
+    pub(crate) disk: SimDisk,
+    pub(crate) clock: ManualClock,
     /// What acknowledges commits.
-    pub durability: Durability,
-    pub ledger: Ledger,
+    pub(crate) durability: Durability,
+    pub(crate) ledger: Ledger,
     /// Topics with `message.timestamp.type=LogAppendTime`.
-    pub broker_stamps: BTreeSet<String>,
+    pub(crate) broker_stamps: BTreeSet<String>,
     broker: Option<Broker>,
     /// Sent, and not known to be acknowledged.
     deliveries: Vec<(String, u32, Offset, Delivery)>,
@@ -31,7 +31,7 @@ pub struct Run {
 }
 
 impl Run {
-    pub fn new(disk: SimDisk, durability: Durability, prepared: bool) -> Self {
+    pub(crate) fn new(disk: SimDisk, durability: Durability, prepared: bool) -> Self {
         if prepared {
             disk.write(Path::new(DIR).join("README"), "not a file of the log")
                 .expect("a directory");
@@ -50,7 +50,7 @@ impl Run {
         run
     }
 
-    pub fn broker(&self) -> &Broker {
+    pub(crate) fn broker(&self) -> &Broker {
         self.broker.as_ref().expect("the broker is open")
     }
 
@@ -63,12 +63,13 @@ impl Run {
         (began, result, done)
     }
 
-    pub fn open(&mut self) {
+    pub(crate) fn open(&mut self) {
         let builder = Broker::builder(DIR)
             .storage(self.disk.clone())
             .clock(self.clock.clone());
         let opened = builder
             .background(false)
+            .offsets_topic_partitions(3)
             .seed(7)
             .durability(self.durability)
             .open();
@@ -129,18 +130,11 @@ impl Run {
         }
     }
 
-    pub fn create(&mut self, name: &str, config: TopicConfig) {
-        let count = {
-            let broker = Broker::in_memory();
-            broker
-                .create_topic("t", config.clone())
-                .expect("the configuration is valid")
-                .partition_count()
-        };
+    pub(crate) fn create(&mut self, name: &str, config: &TopicConfig) {
         let (began, topic, done) =
             self.timed(|run| run.broker().create_topic(name, config.clone()));
         let topic = topic.expect("the topic is made");
-        let partitions = (0..count).map(|_| PartitionLedger {
+        let partitions = (0..topic.partition_count()).map(|_| PartitionLedger {
             acked: done,
             ..PartitionLedger::new(began)
         });
@@ -162,7 +156,7 @@ impl Run {
         });
     }
 
-    pub fn delete(&mut self, name: &str) {
+    pub(crate) fn delete(&mut self, name: &str) {
         self.learn_boundaries();
         let (began, result, done) = self.timed(|run| run.broker().delete_topic(name));
         result.expect("the topic is deleted");
@@ -170,13 +164,13 @@ impl Run {
         (topic.deletion_began, topic.deletion_acked) = (began, done);
     }
 
-    pub fn alter(&mut self, name: &str, config: TopicConfig) {
+    pub(crate) fn alter(&mut self, name: &str, config: TopicConfig) {
         let (began, result, done) = self.timed(|run| run.broker().alter_topic(name, config));
         result.expect("the topic is altered");
         self.note_config(name, began, done);
     }
 
-    pub fn add_partitions(&mut self, name: &str, count: u32) {
+    pub(crate) fn add_partitions(&mut self, name: &str, count: u32) {
         let (began, result, done) = self.timed(|run| run.broker().add_partitions(name, count));
         result.expect("partitions are added");
         let new = PartitionLedger {
@@ -219,8 +213,8 @@ impl Run {
         value.extend(
             (0..size).map(|index| u8::try_from((index as u64 * number / 7) % 251).unwrap_or(0)),
         );
-        let key = (number % 3 != 0).then(|| format!("key-{}", number % 5).into_bytes());
-        let headers = if number % 4 == 0 {
+        let key = (!number.is_multiple_of(3)).then(|| format!("key-{}", number % 5).into_bytes());
+        let headers = if number.is_multiple_of(4) {
             vec![("number".to_owned(), Some(vec![1, 2]))]
         } else {
             Vec::new()
@@ -235,7 +229,13 @@ impl Run {
     }
 
     /// Appends a batch of `count` records; true if that succeeded.
-    pub fn append(&mut self, topic: &str, partition: u32, count: usize, size: usize) -> bool {
+    pub(crate) fn append(
+        &mut self,
+        topic: &str,
+        partition: u32,
+        count: usize,
+        size: usize,
+    ) -> bool {
         let mut records: Vec<_> = (0..count).map(|_| self.record(size)).collect();
         let base = self.ledger.partition(topic, partition).end();
         let handle = self.partition(topic, partition);
@@ -273,7 +273,7 @@ impl Run {
     }
 
     /// Appends to a topic whose acknowledgements are to survive power loss.
-    pub fn append_synced(&mut self, topic: &str, partition: u32, count: usize, size: usize) {
+    pub(crate) fn append_synced(&mut self, topic: &str, partition: u32, count: usize, size: usize) {
         assert!(
             self.append(topic, partition, count, size),
             "the append succeeds"
@@ -291,12 +291,14 @@ impl Run {
     fn stamp(&mut self, topic: &str, records: &mut [Expected]) {
         if self.broker_stamps.contains(topic) {
             let now = streamlog::Clock::wall(&self.clock);
-            records.iter_mut().for_each(|record| record.timestamp = now);
+            for record in records {
+                record.timestamp = now;
+            }
         }
     }
 
     /// Sends a record; it is acknowledged when [`Self::settle`] finds it so.
-    pub fn send(&mut self, producer: &Producer, topic: &str, partition: u32, size: usize) {
+    pub(crate) fn send(&mut self, producer: &Producer, topic: &str, partition: u32, size: usize) {
         let record = self.record(size);
         let base = self.ledger.partition(topic, partition).end();
         let (began, delivery, _) = {
@@ -319,7 +321,7 @@ impl Run {
     }
 
     /// Flushes the producer; all that was sent is acknowledged.
-    pub fn flush_producer(&mut self, producer: &Producer, synced: bool) {
+    pub(crate) fn flush_producer(&mut self, producer: &Producer, synced: bool) {
         let (_, result, _) = self.timed(|_| producer.flush());
         result.expect("the producer is flushed");
         self.settle(synced);
@@ -330,7 +332,7 @@ impl Run {
     }
 
     /// Looks which records are acknowledged by now.
-    pub fn settle(&mut self, synced: bool) {
+    pub(crate) fn settle(&mut self, synced: bool) {
         let now = self.disk.operation_count();
         for (topic, partition, offset, delivery) in std::mem::take(&mut self.deliveries) {
             if !delivery.is_done() {
@@ -356,7 +358,7 @@ impl Run {
         self.note_durable(now);
     }
 
-    pub fn flush(&mut self, topic: &str, partition: u32) {
+    pub(crate) fn flush(&mut self, topic: &str, partition: u32) {
         let handle = self.partition(topic, partition);
         let (_, result, done) = self.timed(|_| handle.flush());
         result.expect("the partition is flushed");
@@ -371,7 +373,7 @@ impl Run {
         }
     }
 
-    pub fn delete_records(&mut self, topic: &str, partition: u32, offset: Offset) {
+    pub(crate) fn delete_records(&mut self, topic: &str, partition: u32, offset: Offset) {
         let handle = self.partition(topic, partition);
         let (began, result, done) = self.timed(|_| handle.delete_records(offset));
         result.expect("records are deleted");
@@ -385,7 +387,7 @@ impl Run {
     }
 
     /// Lets time pass, and does what falls due.
-    pub fn wait(&mut self, time: Duration) {
+    pub(crate) fn wait(&mut self, time: Duration) {
         self.clock.advance(time);
         let (_, result, done) = self.timed(|run| run.broker().run_housekeeping());
         result.expect("housekeeping works");
@@ -396,7 +398,7 @@ impl Run {
     }
 
     /// Commits offsets for a group: that of the next record to read.
-    pub fn commit(&mut self, group: &str, topic: &str, offsets: &[(u32, Offset)]) {
+    pub(crate) fn commit(&mut self, group: &str, topic: &str, offsets: &[(u32, Offset)]) {
         let id = self.broker().topic(topic).expect("the topic is there").id();
         let builder = self.broker().consumer().group(group).auto_commit(None);
         let mut consumer = builder
@@ -429,6 +431,14 @@ impl Run {
         }
     }
 
+    /// Makes the topic for committed offsets, with one partition instead of 50: fewer files, more
+    /// crashes in the same time.
+    pub(crate) fn create_offsets_topic(&mut self) {
+        let config = TopicConfig::default().partitions(1);
+        let made = self.broker().create_topic("__consumer_offsets", config);
+        made.expect("the topic is made");
+    }
+
     fn all_is_durable(&mut self, now: usize) {
         for partition in self
             .ledger
@@ -455,20 +465,20 @@ impl Run {
         }
     }
 
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.learn_boundaries();
         let broker = self.broker.take().expect("the broker is open");
         broker.close().expect("the broker closes");
         self.all_is_durable(self.disk.operation_count());
     }
 
-    pub fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         self.close();
         self.open();
     }
 
     /// The process dies; another one starts on what it wrote.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.deliveries.clear();
         let now = self.disk.operation_count();
         let state = self
@@ -483,9 +493,18 @@ impl Run {
         self.open();
     }
 
+    /// The process had died after the first `at` operations, before anything was promised.
+    pub(crate) fn begin_again_after(&mut self, at: usize) {
+        let mut states = self.disk.crash_states(at, CrashPlan::new(0));
+        self.disk = states.next().expect("a state").disk;
+        self.ledger = Ledger::default();
+        self.broker = None;
+        self.open();
+    }
+
     /// The power fails; one of the possible outcomes (which one: `choice`) is what the next process
     /// finds. The past is forgotten: what was found is what there is.
-    pub fn power_cut(&mut self, choice: usize) {
+    pub(crate) fn power_cut(&mut self, choice: usize) {
         self.deliveries.clear();
         let now = self.disk.operation_count();
         let plan = CrashPlan::new(choice as u64);
@@ -501,6 +520,7 @@ impl Run {
             .clock(self.clock.clone());
         let broker = builder
             .background(false)
+            .offsets_topic_partitions(3)
             .seed(8)
             .durability(self.durability)
             .open()
@@ -511,7 +531,7 @@ impl Run {
     }
 
     /// Looks up where batches begin, which a producer decides by itself.
-    pub fn learn_boundaries(&mut self) {
+    pub(crate) fn learn_boundaries(&mut self) {
         let Some(broker) = &self.broker else { return };
         for topic in self
             .ledger
@@ -534,12 +554,12 @@ impl Run {
     }
 
     /// Lets time pass, and does nothing.
-    pub fn pass(&mut self, time: Duration) {
+    pub(crate) fn pass(&mut self, time: Duration) {
         self.clock.advance(time);
     }
 
     /// The partition refuses appends, since nobody knows what is on disk.
-    pub fn expect_stopped(&self, topic: &str, partition: u32) {
+    pub(crate) fn expect_stopped(&self, topic: &str, partition: u32) {
         let refused = self
             .partition(topic, partition)
             .append(&[Record::value_only("refused")]);
@@ -550,7 +570,7 @@ impl Run {
     }
 
     /// A topic that was made again has nothing of the one before.
-    pub fn expect_no_commit(&mut self, group: &str, topic: &str, partition: u32) {
+    pub(crate) fn expect_no_commit(&mut self, group: &str, topic: &str, partition: u32) {
         let consumer = self
             .broker()
             .consumer()

@@ -1,5 +1,10 @@
 //! Runs the workloads, and visits every moment of them on all processors.
+//!
+//! For looking into a failure: `STREAMLOG_WORKLOAD` limits the run to workloads whose names contain
+//! it, and `STREAMLOG_OPERATIONS=1` lists what they did to the disk.
 
+use std::any::Any;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,77 +17,84 @@ use super::ledger::Ledger;
 use super::run::Run;
 use super::workloads::Workload;
 
-/// Violations that are shown; more would say nothing new.
-const SHOWN: usize = 15;
-
 /// Chooses the random crash states: the environment's `STREAMLOG_SEED`, or 1.
-pub fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     std::env::var("STREAMLOG_SEED")
         .ok()
         .and_then(|seed| seed.parse().ok())
         .unwrap_or(1)
 }
 
+/// True if the environment leaves out workloads.
+pub(crate) fn is_partial() -> bool {
+    std::env::var_os("STREAMLOG_WORKLOAD").is_some()
+}
+
 /// A workload that ran.
-pub struct Case {
-    pub name: &'static str,
-    pub disk: SimDisk,
-    pub ledger: Ledger,
-    pub durability: Durability,
-    /// The first moment to look at.
-    pub first: usize,
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) disk: SimDisk,
+    pub(crate) ledger: Ledger,
+    pub(crate) durability: Durability,
+    pub(crate) large: bool,
+}
+
+impl Case {
+    /// The moments to look at, one in `stride`.
+    fn moments(&self, stride: usize) -> impl Iterator<Item = usize> {
+        let stride = if self.large { stride * 8 } else { stride };
+        (0..=self.disk.operation_count()).step_by(stride)
+    }
 }
 
 /// Runs workloads, each on its own disk.
-pub fn record<'a>(
+pub(crate) fn record<'a>(
     workloads: impl IntoIterator<Item = &'a Workload>,
     disk: fn() -> SimDisk,
 ) -> Vec<Case> {
     let wanted = std::env::var("STREAMLOG_WORKLOAD").unwrap_or_default();
-    let mut cases = Vec::new();
-    for workload in workloads
+    let workloads = workloads
         .into_iter()
-        .filter(|workload| workload.name.contains(&wanted))
-    {
-        let mut run = Run::new(disk(), workload.durability, workload.prepared);
-        (workload.program)(&mut run);
-        run.learn_boundaries();
-        let Run {
-            disk,
-            ledger,
-            durability,
-            ..
-        } = run;
-        if std::env::var_os("STREAMLOG_OPERATIONS").is_some() {
-            for number in 0..disk.operation_count() {
-                println!(
-                    "{number:4} {}",
-                    disk.describe_operation(number).unwrap_or_default()
-                );
+        .filter(|workload| workload.name.contains(&wanted));
+    let cases: Vec<_> = workloads
+        .map(|workload| {
+            let mut run = Run::new(disk(), workload.durability, workload.prepared);
+            (workload.program)(&mut run);
+            run.learn_boundaries();
+            Case {
+                name: workload.name,
+                disk: run.disk,
+                ledger: run.ledger,
+                durability: run.durability,
+                large: workload.large,
             }
-            println!("{ledger:#?}");
-        }
-        cases.push(Case {
-            name: workload.name,
-            disk,
-            ledger,
-            durability,
-            first: 0,
-        });
+        })
+        .collect();
+    if std::env::var_os("STREAMLOG_OPERATIONS").is_some() {
+        cases.iter().for_each(list_operations);
     }
-    println!(
-        "seed {}; choose with STREAMLOG_SEED, and a workload with STREAMLOG_WORKLOAD",
-        seed()
-    );
+    println!("{} workloads, STREAMLOG_SEED={}", cases.len(), seed());
     cases
 }
 
-/// Visits every moment of every case, several at a time.
-pub fn sweep(cases: &[Case], visit: impl Fn(&Case, usize, &Tally) + Sync) -> Tally {
-    let moments = cases
+fn list_operations(case: &Case) {
+    println!("{}:", case.name);
+    for number in 0..case.disk.operation_count() {
+        let what = case.disk.describe_operation(number).unwrap_or_default();
+        println!("{number:5} {what}");
+    }
+}
+
+/// Visits moments of every case, one in `stride`, several at a time.
+pub(crate) fn sweep(
+    cases: &[Case],
+    stride: usize,
+    visit: impl Fn(&Case, usize, &Tally) + Sync,
+) -> Tally {
+    let moments: Vec<_> = cases
         .iter()
-        .flat_map(|case| (case.first..=case.disk.operation_count()).map(move |at| (case, at)));
-    let moments: Vec<_> = moments.collect();
+        .flat_map(|case| case.moments(stride).map(move |at| (case, at)))
+        .collect();
     let next = AtomicUsize::new(0);
     let tally = Tally::default();
     let work = || {
@@ -100,22 +112,29 @@ pub fn sweep(cases: &[Case], visit: impl Fn(&Case, usize, &Tally) + Sync) -> Tal
 
 /// What was seen.
 #[derive(Default)]
-pub struct Tally {
+pub(crate) struct Tally {
     states: AtomicUsize,
-    violations: Mutex<Vec<String>>,
+    violations: Mutex<Violations>,
+}
+
+/// Those of a kind look alike but for the numbers: how many, and the first of them.
+#[derive(Default)]
+struct Violations {
+    count: usize,
+    kinds: BTreeMap<String, (usize, String)>,
 }
 
 impl Tally {
-    pub fn states(&self) -> usize {
+    pub(crate) fn states(&self) -> usize {
         self.states.load(Ordering::Relaxed)
     }
 
-    pub fn violations(&self) -> usize {
-        self.violations.lock().expect("nobody panics with it").len()
+    pub(crate) fn violations(&self) -> usize {
+        self.violations.lock().expect("nobody panics with it").count
     }
 
     /// Checks one state. A panic of the library is a violation too.
-    pub fn check(
+    pub(crate) fn check(
         &self,
         case: &Case,
         at: usize,
@@ -123,57 +142,47 @@ impl Tally {
         check: impl FnOnce() -> Result<(), String>,
     ) {
         self.states.fetch_add(1, Ordering::Relaxed);
-        let outcome = catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|panic| {
-            let message = panic.downcast_ref::<String>().map(String::as_str);
-            Err(format!(
-                "panic: {}",
-                message
-                    .or(panic.downcast_ref::<&str>().copied())
-                    .unwrap_or("?")
-            ))
-        });
-        if let Err(message) = outcome {
-            let before = at
-                .checked_sub(1)
-                .and_then(|last| case.disk.describe_operation(last))
-                .unwrap_or_default();
-            let violation = format!(
-                "[{}] after operation {at} ({before}), {state}:\n    {message}",
-                case.name
-            );
-            self.violations
-                .lock()
-                .expect("nobody panics with it")
-                .push(violation);
+        let outcome = catch_unwind(AssertUnwindSafe(check));
+        if let Err(message) = outcome.unwrap_or_else(|panic| Err(panic_message(&*panic))) {
+            self.violation(case, at, state, &message);
         }
     }
 
-    pub fn expect_no_violation(&self) {
+    fn violation(&self, case: &Case, at: usize, state: &str, message: &str) {
+        let before = at
+            .checked_sub(1)
+            .and_then(|last| case.disk.describe_operation(last));
+        let before = before.unwrap_or_else(|| "nothing".to_owned());
+        let story = format!(
+            "[{}] after operation {at} ({before}), {state}:\n    {message}",
+            case.name
+        );
+        let words = message.chars().filter(|letter| !letter.is_ascii_digit());
+        let kind = format!("[{}] {}", case.name, words.take(60).collect::<String>());
+        let mut violations = self.violations.lock().expect("nobody panics with it");
+        violations.count += 1;
+        violations.kinds.entry(kind).or_insert((0, story)).0 += 1;
+    }
+
+    pub(crate) fn expect_no_violation(&self) {
         let violations = self.violations.lock().expect("nobody panics with it");
-        let mut kinds = std::collections::BTreeMap::<String, (usize, String)>::new();
-        for violation in violations.iter() {
-            let kind = violation.split("]").next().unwrap_or("").to_owned()
-                + &violation
-                    .lines()
-                    .last()
-                    .unwrap_or("")
-                    .chars()
-                    .take(60)
-                    .filter(|c| !c.is_ascii_digit())
-                    .collect::<String>();
-            kinds.entry(kind).or_insert((0, violation.clone())).0 += 1;
-        }
-        for (kind, (count, first)) in &kinds {
-            println!("{count} x {kind}: {first}");
-        }
-        let shown: Vec<_> = violations.iter().take(SHOWN).cloned().collect();
+        let kinds = violations.kinds.values();
+        let shown: Vec<_> = kinds
+            .map(|(count, first)| format!("{count} times, first {first}"))
+            .collect();
         assert!(
-            violations.is_empty(),
-            "{} violations in {} states, seed {}. The first:\n{}",
-            violations.len(),
+            violations.count == 0,
+            "{} violations in {} states, STREAMLOG_SEED={}:\n{}",
+            violations.count,
             self.states(),
             seed(),
             shown.join("\n")
         );
     }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let message = panic.downcast_ref::<String>().map(String::as_str);
+    let message = message.or(panic.downcast_ref::<&str>().copied());
+    format!("panic: {}", message.unwrap_or("of an unknown kind"))
 }

@@ -9,13 +9,15 @@ use streamlog::{Compression, Durability, TopicConfig};
 use super::run::Run;
 
 /// A program with a name.
-pub struct Workload {
-    pub name: &'static str,
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
     /// What acknowledges commits of offsets.
-    pub durability: Durability,
+    pub(crate) durability: Durability,
     /// The data directory is there already.
-    pub prepared: bool,
-    pub program: fn(&mut Run),
+    pub(crate) prepared: bool,
+    /// So many files that not every moment can be looked at.
+    pub(crate) large: bool,
+    pub(crate) program: fn(&mut Run),
 }
 
 const fn written(name: &'static str, program: fn(&mut Run)) -> Workload {
@@ -23,6 +25,7 @@ const fn written(name: &'static str, program: fn(&mut Run)) -> Workload {
         name,
         durability: Durability::Written,
         prepared: true,
+        large: false,
         program,
     }
 }
@@ -32,14 +35,22 @@ const fn synced(name: &'static str, program: fn(&mut Run)) -> Workload {
         name,
         durability: Durability::Synced,
         prepared: true,
+        large: false,
         program,
     }
 }
 
-pub const WORKLOADS: &[Workload] = &[
+pub(crate) const WORKLOADS: &[Workload] = &[
     Workload {
         prepared: false,
         ..written("a new data directory", appends_synced)
+    },
+    Workload {
+        prepared: false,
+        ..written(
+            "a data directory that a killed process made",
+            made_and_killed,
+        )
     },
     written("appends that survive the process", appends_written),
     written("appends that survive power loss", appends_synced),
@@ -65,6 +76,10 @@ pub const WORKLOADS: &[Workload] = &[
     written("compressed batches", compressed_batches),
     written("append time", append_time),
     written("large batches", large_batches),
+    Workload {
+        large: true,
+        ..written("first commit", first_commit)
+    },
     written("committed offsets", committed_offsets),
     synced("committed offsets that are synced", committed_offsets),
     written("commits across restarts", commits_across_restarts),
@@ -109,22 +124,29 @@ fn durable() -> TopicConfig {
 }
 
 fn appends_written(run: &mut Run) {
-    run.create("t", TopicConfig::default());
+    run.create("t", &TopicConfig::default());
     for number in 0..12 {
         assert!(run.append("t", 0, 1 + number % 3, 20 * number));
     }
 }
 
 fn appends_synced(run: &mut Run) {
-    run.create("t", durable());
+    run.create("t", &durable());
     for number in 0..10 {
         run.append_synced("t", 0, 1 + number % 3, 30 * number);
     }
 }
 
+fn made_and_killed(run: &mut Run) {
+    // The directory is there, and its name is not durable.
+    run.begin_again_after(1);
+    run.create("t", &durable());
+    run.append_synced("t", 0, 1, 30);
+}
+
 fn several_partitions(run: &mut Run) {
-    run.create("t", TopicConfig::default().partitions(3));
-    run.create("u", durable().partitions(2));
+    run.create("t", &TopicConfig::default().partitions(3));
+    run.create("u", &durable().partitions(2));
     for number in 0..15 {
         assert!(run.append("t", number % 3, 1, 40));
         if number % 4 == 1 {
@@ -136,7 +158,7 @@ fn several_partitions(run: &mut Run) {
 }
 
 fn rolling_by_size(run: &mut Run) {
-    run.create("t", small_segments());
+    run.create("t", &small_segments());
     for number in 0..12 {
         assert!(run.append("t", 0, 2, 50 + 10 * number));
     }
@@ -145,7 +167,7 @@ fn rolling_by_size(run: &mut Run) {
 fn rolling_by_time(run: &mut Run) {
     run.create(
         "t",
-        config(&[("segment.ms", "60000"), ("flush.ms", "100000000")]),
+        &config(&[("segment.ms", "60000"), ("flush.ms", "100000000")]),
     );
     for _ in 0..5 {
         assert!(run.append("t", 0, 1, 50));
@@ -157,7 +179,7 @@ fn rolling_by_time(run: &mut Run) {
 fn rolling_by_index(run: &mut Run) {
     run.create(
         "t",
-        config(&[("segment.index.bytes", "24"), ("index.interval.bytes", "0")]),
+        &config(&[("segment.index.bytes", "24"), ("index.interval.bytes", "0")]),
     );
     for _ in 0..12 {
         assert!(run.append("t", 0, 1, 40));
@@ -165,14 +187,14 @@ fn rolling_by_index(run: &mut Run) {
 }
 
 fn tiny_segments(run: &mut Run) {
-    run.create("t", config(&[("segment.bytes", "200")]).partitions(2));
+    run.create("t", &config(&[("segment.bytes", "200")]).partitions(2));
     for number in 0..10 {
         assert!(run.append("t", number % 2, 1, 20));
     }
 }
 
 fn flushes(run: &mut Run) {
-    run.create("t", TopicConfig::default());
+    run.create("t", &TopicConfig::default());
     for number in 0..12 {
         assert!(run.append("t", 0, 1, 100));
         if number % 3 == 2 {
@@ -182,14 +204,14 @@ fn flushes(run: &mut Run) {
 }
 
 fn flush_messages(run: &mut Run) {
-    run.create("t", config(&[("flush.messages", "3")]));
+    run.create("t", &config(&[("flush.messages", "3")]));
     for number in 0..10 {
         assert!(run.append("t", 0, 1 + number % 2, 30));
     }
 }
 
 fn flush_ms(run: &mut Run) {
-    run.create("t", TopicConfig::default().partitions(2));
+    run.create("t", &TopicConfig::default().partitions(2));
     for number in 0..10 {
         assert!(run.append("t", number % 2, 1, 30));
         if number % 3 == 0 {
@@ -199,7 +221,7 @@ fn flush_ms(run: &mut Run) {
 }
 
 fn close_and_reopen(run: &mut Run) {
-    run.create("t", TopicConfig::default().partitions(2));
+    run.create("t", &TopicConfig::default().partitions(2));
     run.append("t", 0, 2, 60);
     run.append("t", 1, 1, 60);
     run.reopen();
@@ -211,7 +233,7 @@ fn close_and_reopen(run: &mut Run) {
 }
 
 fn many_reopenings(run: &mut Run) {
-    run.create("t", small_segments());
+    run.create("t", &small_segments());
     for number in 0..5 {
         run.append("t", 0, 1 + number % 2, 150);
         run.reopen();
@@ -221,7 +243,7 @@ fn many_reopenings(run: &mut Run) {
 }
 
 fn killed_and_restarted(run: &mut Run) {
-    run.create("t", TopicConfig::default());
+    run.create("t", &TopicConfig::default());
     for _ in 0..4 {
         assert!(run.append("t", 0, 2, 80));
     }
@@ -234,7 +256,7 @@ fn killed_and_restarted(run: &mut Run) {
 }
 
 fn killed_again_and_again(run: &mut Run) {
-    run.create("t", small_segments());
+    run.create("t", &small_segments());
     for number in 0..5 {
         assert!(run.append("t", 0, 1, 100 * number));
         assert!(run.append("t", 0, 2, 50));
@@ -244,7 +266,7 @@ fn killed_again_and_again(run: &mut Run) {
 }
 
 fn power_cut_and_restarted(run: &mut Run) {
-    run.create("t", TopicConfig::default().partitions(2));
+    run.create("t", &TopicConfig::default().partitions(2));
     for choice in [3, 11, 19] {
         for number in 0..4 {
             assert!(run.append("t", number % 2, 2, 300));
@@ -260,7 +282,7 @@ fn power_cut_and_restarted(run: &mut Run) {
 }
 
 fn power_cut_while_rolling(run: &mut Run) {
-    run.create("t", small_segments());
+    run.create("t", &small_segments());
     for choice in [5, 9, 16] {
         for _ in 0..5 {
             assert!(run.append("t", 0, 1, 170));
@@ -273,7 +295,7 @@ fn power_cut_while_rolling(run: &mut Run) {
 }
 
 fn producer_that_lingers(run: &mut Run) {
-    run.create("t", TopicConfig::default().partitions(2));
+    run.create("t", &TopicConfig::default().partitions(2));
     let producer = run
         .broker()
         .producer()
@@ -292,7 +314,7 @@ fn producer_that_lingers(run: &mut Run) {
 }
 
 fn producer_without_linger(run: &mut Run) {
-    run.create("t", TopicConfig::default().partitions(2));
+    run.create("t", &TopicConfig::default().partitions(2));
     let producer = run
         .broker()
         .producer()
@@ -306,7 +328,7 @@ fn producer_without_linger(run: &mut Run) {
 }
 
 fn producer_that_syncs(run: &mut Run) {
-    run.create("t", TopicConfig::default());
+    run.create("t", &TopicConfig::default());
     let builder = run.broker().producer().durability(Durability::Synced);
     let producer = builder
         .linger(Duration::from_millis(10))
@@ -321,7 +343,7 @@ fn producer_that_syncs(run: &mut Run) {
 }
 
 fn producers_after_restarts(run: &mut Run) {
-    run.create("t", small_segments());
+    run.create("t", &small_segments());
     for round in 0..3 {
         let builder = run
             .broker()
@@ -340,7 +362,7 @@ fn producers_after_restarts(run: &mut Run) {
 }
 
 fn producer_with_full_batches(run: &mut Run) {
-    run.create("t", TopicConfig::default());
+    run.create("t", &TopicConfig::default());
     let builder = run
         .broker()
         .producer()
@@ -355,7 +377,7 @@ fn producer_with_full_batches(run: &mut Run) {
 }
 
 fn compressed_batches(run: &mut Run) {
-    run.create("t", TopicConfig::default());
+    run.create("t", &TopicConfig::default());
     for codec in [
         Compression::Gzip,
         Compression::Snappy,
@@ -373,13 +395,13 @@ fn compressed_batches(run: &mut Run) {
         }
         run.flush_producer(&producer, false);
     }
-    run.create("z", config(&[("compression.type", "zstd")]));
+    run.create("z", &config(&[("compression.type", "zstd")]));
     run.append("z", 0, 3, 200);
     run.append("z", 0, 3, 200);
 }
 
 fn append_time(run: &mut Run) {
-    run.create("t", config(&[("message.timestamp.type", "LogAppendTime")]));
+    run.create("t", &config(&[("message.timestamp.type", "LogAppendTime")]));
     run.broker_stamps.insert("t".to_owned());
     for _ in 0..6 {
         assert!(run.append("t", 0, 2, 30));
@@ -390,7 +412,7 @@ fn append_time(run: &mut Run) {
 }
 
 fn large_batches(run: &mut Run) {
-    run.create("t", TopicConfig::default());
+    run.create("t", &TopicConfig::default());
     for number in 0..5 {
         assert!(run.append("t", 0, 3, 700 + 1500 * number));
     }
@@ -398,8 +420,18 @@ fn large_batches(run: &mut Run) {
     assert!(run.append("t", 0, 1, 5000));
 }
 
+/// With as many partitions of the offsets topic as Kafka has, which makes for many files.
+fn first_commit(run: &mut Run) {
+    run.create("t", &durable());
+    run.append_synced("t", 0, 3, 30);
+    run.commit("readers", "t", &[(0, 2)]);
+    run.wait(Duration::from_secs(2));
+    run.commit("readers", "t", &[(0, 3)]);
+}
+
 fn committed_offsets(run: &mut Run) {
-    run.create("t", TopicConfig::default().partitions(2));
+    run.create_offsets_topic();
+    run.create("t", &TopicConfig::default().partitions(2));
     for number in 0..6 {
         assert!(run.append("t", number % 2, 2, 30));
         run.commit("readers", "t", &[(number % 2, u64::from(number / 2 + 1))]);
@@ -411,7 +443,8 @@ fn committed_offsets(run: &mut Run) {
 }
 
 fn commits_across_restarts(run: &mut Run) {
-    run.create("t", TopicConfig::default());
+    run.create_offsets_topic();
+    run.create("t", &TopicConfig::default());
     run.append("t", 0, 5, 30);
     run.commit("readers", "t", &[(0, 2)]);
     run.reopen();
@@ -424,35 +457,36 @@ fn commits_across_restarts(run: &mut Run) {
 
 fn creating_topics(run: &mut Run) {
     for (name, partitions) in [("a", 1), ("b", 3), ("c", 2)] {
-        run.create(name, durable().partitions(partitions));
+        run.create(name, &durable().partitions(partitions));
         run.append_synced(name, partitions - 1, 1, 30);
     }
     run.append("a", 0, 1, 30);
 }
 
 fn deleting_topics(run: &mut Run) {
-    run.create("t", durable().partitions(2));
-    run.create("u", durable());
+    run.create("t", &durable().partitions(2));
+    run.create("u", &durable());
     run.append_synced("t", 0, 2, 30);
     run.append_synced("u", 0, 1, 30);
     run.delete("t");
     run.append_synced("u", 0, 1, 30);
     // Another topic of the same name starts empty.
-    run.create("t", durable());
+    run.create("t", &durable());
     run.append_synced("t", 0, 1, 30);
     run.kill();
     run.delete("t");
     run.reopen();
-    run.create("t", durable().partitions(2));
+    run.create("t", &durable().partitions(2));
     run.append_synced("t", 1, 1, 30);
 }
 
 fn deleting_a_topic_with_commits(run: &mut Run) {
-    run.create("t", durable());
+    run.create_offsets_topic();
+    run.create("t", &durable());
     run.append_synced("t", 0, 4, 30);
     run.commit("readers", "t", &[(0, 3)]);
     run.delete("t");
-    run.create("t", durable());
+    run.create("t", &durable());
     run.append_synced("t", 0, 1, 30);
     run.expect_no_commit("readers", "t", 0);
     run.kill();
@@ -461,7 +495,7 @@ fn deleting_a_topic_with_commits(run: &mut Run) {
 }
 
 fn altering_a_topic(run: &mut Run) {
-    run.create("t", TopicConfig::default());
+    run.create("t", &TopicConfig::default());
     run.append("t", 0, 2, 30);
     run.alter("t", small_segments());
     for _ in 0..4 {
@@ -474,7 +508,7 @@ fn altering_a_topic(run: &mut Run) {
 }
 
 fn adding_partitions(run: &mut Run) {
-    run.create("t", durable());
+    run.create("t", &durable());
     run.append_synced("t", 0, 1, 30);
     run.add_partitions("t", 3);
     run.append_synced("t", 2, 1, 30);
@@ -486,7 +520,7 @@ fn adding_partitions(run: &mut Run) {
 }
 
 fn deleting_records(run: &mut Run) {
-    run.create("t", TopicConfig::default());
+    run.create("t", &TopicConfig::default());
     for _ in 0..5 {
         run.append("t", 0, 2, 60);
     }
@@ -500,7 +534,7 @@ fn deleting_records(run: &mut Run) {
 }
 
 fn deleting_records_across_segments(run: &mut Run) {
-    run.create("t", small_segments());
+    run.create("t", &small_segments());
     for _ in 0..9 {
         run.append("t", 0, 1, 200);
     }
@@ -512,7 +546,7 @@ fn deleting_records_across_segments(run: &mut Run) {
 }
 
 fn full_disk(run: &mut Run) {
-    run.create("t", durable());
+    run.create("t", &durable());
     run.append_synced("t", 0, 2, 100);
     for room in [0, 50, 150] {
         run.disk.set_capacity(Some(run.disk.used() + room));
@@ -523,7 +557,7 @@ fn full_disk(run: &mut Run) {
 }
 
 fn full_disk_while_rolling(run: &mut Run) {
-    run.create("t", small_segments());
+    run.create("t", &small_segments());
     run.append("t", 0, 1, 400);
     for room in [0, 5, 60, 200] {
         run.disk.set_capacity(Some(run.disk.used() + room));
@@ -536,7 +570,7 @@ fn full_disk_while_rolling(run: &mut Run) {
 }
 
 fn failed_sync(run: &mut Run) {
-    run.create("t", durable());
+    run.create("t", &durable());
     run.append_synced("t", 0, 2, 100);
     run.disk
         .fail(Fault::error(Operation::Sync, ErrorKind::Other).on_path(".log"));
@@ -547,7 +581,7 @@ fn failed_sync(run: &mut Run) {
 }
 
 fn failed_sync_that_loses_pages(run: &mut Run) {
-    run.create("t", durable());
+    run.create("t", &durable());
     run.append_synced("t", 0, 2, 100);
     run.disk.fail(Fault::lost_sync().on_path(".log"));
     assert!(!run.append("t", 0, 1, 700), "the sync fails");

@@ -5,7 +5,11 @@ use streamlog::{Broker, Record, TopicConfig};
 
 fn open(disk: &SimDisk) -> Broker {
     let builder = Broker::builder("data").storage(disk.clone());
-    builder.background(false).open().unwrap()
+    builder
+        .background(false)
+        .offsets_topic_partitions(3)
+        .open()
+        .unwrap()
 }
 
 #[test]

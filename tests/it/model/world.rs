@@ -696,6 +696,7 @@ fn open(clock: &ManualClock, disk: &SimDisk) -> streamlog::Result<Broker> {
         .clock(clock.clone())
         .storage(disk.clone())
         .background(false)
+        .offsets_topic_partitions(3)
         .seed(7)
         .open()
 }

@@ -162,6 +162,7 @@ fn images_tell_what_changed() {
     assert!(!disk.remove("d/f") && !disk.remove("d") && !disk.remove("x/y"));
     assert_eq!(before.difference(&disk.image()).unwrap(), "d/f is gone");
     assert_ne!(before, disk.image());
+    assert_eq!(before.without("d/f"), disk.image());
 }
 
 #[test]

@@ -1,0 +1,82 @@
+//! What things cost in system calls, counted on the disk that sees each of them.
+
+use std::time::Duration;
+
+use streamlog::sim::{Operation, SimDisk};
+use streamlog::{Broker, Durability, Position, Record, TopicConfig};
+
+/// Does something 100 times, and says how many calls that made, by kind.
+fn calls(disk: &SimDisk, mut action: impl FnMut()) -> Vec<(Operation, u64)> {
+    let counts = || Operation::ALL.map(|operation| (operation, disk.count(operation)));
+    let before = counts();
+    for _ in 0..100 {
+        action();
+    }
+    let made = before.iter().zip(counts());
+    made.map(|((operation, before), (_, after))| (*operation, after - before))
+        .filter(|(_, made)| *made > 0)
+        .collect()
+}
+
+fn open(config: TopicConfig) -> (SimDisk, Broker) {
+    let disk = SimDisk::new();
+    let builder = Broker::builder("data").storage(disk.clone());
+    let broker = builder.background(false).open().unwrap();
+    let topic = broker.create_topic("t", config).unwrap();
+    // The first append of a log also makes the names of its files durable.
+    let partition = topic.partition(0).unwrap();
+    partition.append(&[Record::value_only("first")]).unwrap();
+    (disk, broker)
+}
+
+#[test]
+fn an_append_makes_one_write() {
+    let (disk, broker) = open(TopicConfig::default());
+    let partition = broker.topic("t").unwrap().partition(0).unwrap();
+    for records in [1, 100] {
+        let batch = vec![Record::value_only("v"); records];
+        let made = calls(&disk, || drop(partition.append(&batch).unwrap()));
+        assert_eq!(made, [(Operation::Write, 100)], "{records} at once");
+    }
+}
+
+#[test]
+fn a_synced_append_makes_one_write_one_sync_and_notes_the_durable_end() {
+    let (disk, broker) = open(TopicConfig::default().durability(Durability::Synced));
+    let partition = broker.topic("t").unwrap().partition(0).unwrap();
+    let record = [Record::value_only("v")];
+    let made = calls(&disk, || drop(partition.append(&record).unwrap()));
+    assert_eq!(made, [(Operation::Write, 200), (Operation::Sync, 100)]);
+}
+
+#[test]
+fn a_batch_of_sends_makes_one_write() {
+    let (disk, broker) = open(TopicConfig::default());
+    let producer = broker.producer().linger(Duration::from_secs(60)).build();
+    let producer = producer.unwrap();
+    let send = || drop(producer.send(Record::to("t").key("k").value("v")).unwrap());
+    let made = calls(&disk, send);
+    // Only that producer ids were taken is written down, once in a while.
+    assert!(made.iter().all(|(_, count)| *count <= 1), "{made:?}");
+    let before = disk.count(Operation::Write);
+    producer.flush().unwrap();
+    assert_eq!(disk.count(Operation::Write), before + 1);
+}
+
+#[test]
+fn reading_makes_no_call() {
+    let (disk, broker) = open(TopicConfig::default());
+    let partition = broker.topic("t").unwrap().partition(0).unwrap();
+    for _ in 0..300 {
+        partition.append(&[Record::value_only("v")]).unwrap();
+    }
+    let mut reader = partition.reader(Position::Earliest).unwrap();
+    let consumer = broker.consumer().auto_offset_reset(Position::Earliest);
+    let mut consumer = consumer.max_poll_records(1).build().unwrap();
+    consumer.subscribe(["t"]).unwrap();
+    let made = calls(&disk, || {
+        assert!(reader.next().unwrap().is_some());
+        assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 1);
+    });
+    assert_eq!(made, []);
+}
