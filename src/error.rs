@@ -181,7 +181,7 @@ pub enum Error {
     },
     /// Stored bytes contradict the format: damage, or a bug. (A torn tail is not this: recovery
     /// trims it.) Nothing was deleted; records outside the damage stay readable.
-    #[error("{}: corrupt at byte {position}{}: {reason}", .file.display(), of_offsets(.offsets))]
+    #[error("{}: corrupt at byte {position}{}: {reason}", .file.display(), of_offsets(.offsets.as_ref()))]
     Corrupt {
         /// The damaged file.
         file: PathBuf,
@@ -194,7 +194,7 @@ pub enum Error {
         reason: String,
     },
     /// A file that held acknowledged records is gone, or shorter than it was.
-    #[error("{}: missing{}: {reason}; restore the file from a copy", .file.display(), of_offsets(.offsets))]
+    #[error("{}: missing{}: {reason}; restore the file from a copy", .file.display(), of_offsets(.offsets.as_ref()))]
     MissingSegment {
         /// The missing or shortened file.
         file: PathBuf,
@@ -332,8 +332,8 @@ impl Error {
 }
 
 /// For messages.
-fn of_offsets(offsets: &Option<Range<Offset>>) -> String {
-    offsets.as_ref().map_or_else(String::new, |lost| {
+fn of_offsets(offsets: Option<&Range<Offset>>) -> String {
+    offsets.map_or_else(String::new, |lost| {
         format!(", offsets {}..{}", lost.start, lost.end)
     })
 }

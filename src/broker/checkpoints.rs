@@ -26,7 +26,7 @@ const CLEAN_MARKER: &str = ".kafka_cleanshutdown";
 const META_PROPERTIES: &str = "meta.properties";
 
 /// A checkpoint is a line for each partition; nothing real is larger than this.
-const LARGEST: usize = 256 << 20;
+const LARGEST: usize = 64 << 20;
 
 /// Offsets by topic and partition.
 #[derive(Debug, Default)]

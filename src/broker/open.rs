@@ -18,7 +18,7 @@ use super::registry::{self, FIRST_PRODUCER_ID, Registry, Topics};
 use super::report::RecoveryReport;
 use super::{BrokerBuilder, BrokerState, Housekeeping};
 use crate::clock::Clock;
-use crate::config::TopicConfig;
+use crate::config::{MAX_PARTITIONS, TopicConfig};
 use crate::disk::{DirEntry, DirLock, Disk, read_file, replace_file, sync_parent};
 use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, ManifestTopic};
@@ -61,13 +61,15 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
     let mut report = RecoveryReport::default();
     let is_new = stored.is_none() && !entries.iter().any(is_partition);
     report.clean_shutdown = clean || is_new;
-    let manifest = match stored {
-        Some(manifest) => manifest,
-        None => adopt(&**disk, root, &entries, builder.seed, &mut report),
-    };
+    let ends = Arc::new(DurableEnds::open(&**disk, root)?);
+    let log_starts = checkpoints::load_log_starts(&**disk, root)?;
+    let manifest = stored.unwrap_or_else(|| {
+        let mut manifest = adopt(&**disk, root, &entries, builder.seed, &mut report);
+        recognise(&mut manifest, &ends, &log_starts);
+        manifest
+    });
     report.stray = strays(root, &entries, &manifest);
 
-    let ends = Arc::new(DurableEnds::open(&**disk, root)?);
     let opening = Opening {
         disk,
         clock,
@@ -77,7 +79,7 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
         is_known: true,
         clean: clean || is_new,
         recovery_points: checkpoints::load_recovery_points(&**disk, root)?,
-        log_starts: checkpoints::load_log_starts(&**disk, root)?,
+        log_starts,
         threads: if builder.background {
             std::thread::available_parallelism().map_or(1, NonZero::get)
         } else {
@@ -179,6 +181,8 @@ fn adopt(
     for entry in entries.iter().filter(|entry| entry.is_dir) {
         if let Some((topic, partition)) = parse_partition_dir(&entry.name)
             && crate::config::validate_topic_name(topic).is_ok()
+            // All partitions up to the highest are made.
+            && partition < MAX_PARTITIONS
         {
             found.entry(topic).or_default().push(partition);
         }
@@ -203,6 +207,18 @@ fn adopt(
         });
     }
     manifest
+}
+
+/// Tells our own topics, whose manifest was lost, from Kafka's: `durable-ends` knows them. Their
+/// offsets have no gaps, and where they start is what the checkpoint says.
+fn recognise(manifest: &mut Manifest, ends: &DurableEnds, log_starts: &Checkpoint) {
+    for topic in &mut manifest.topics {
+        topic.adopted = !(0..topic.partitions).any(|number| ends.find(topic.id, number).is_some());
+        topic.log_starts = (0..topic.partitions)
+            .map(|number| (number, log_starts.get(&topic.name, number)))
+            .filter(|(_, start)| *start > 0)
+            .collect();
+    }
 }
 
 /// The topic id that a partition's directory carries.
@@ -350,6 +366,12 @@ impl Opening<'_> {
             .iter()
             .find(|(number, _)| *number == partition)
             .map_or(0, |(_, start)| *start);
+        // The manifest has a checksum, and what Kafka wrote has not: it counts only for its own topics.
+        let start = if stored.adopted {
+            promised.max(self.log_starts.get(&stored.name, partition))
+        } else {
+            promised
+        };
         let config = topic.config.load();
         let (log, recovery) = recovery::open(&OpenRequest {
             disk: self.disk,
@@ -361,7 +383,7 @@ impl Opening<'_> {
             is_known: self.is_known,
             clean: self.clean,
             gaps: stored.adopted,
-            start: promised.max(self.log_starts.get(&stored.name, partition)),
+            start,
             recovery_point: self.recovery_points.get(&stored.name, partition),
             now: self.clock.wall(),
         })?;

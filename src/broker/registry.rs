@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use crate::disk::{Disk, read_file, replace_file};
+use crate::disk::{Disk, put_in_place, read_file, sync_parent};
 use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, ManifestError, ManifestTopic};
 use crate::format::topic_id::TopicId;
@@ -22,7 +22,7 @@ use crate::topic::TopicState;
 pub(super) const MANIFEST: &str = "topics.manifest";
 
 /// A manifest is a few hundred bytes a topic; nothing real is larger than this.
-const LARGEST_MANIFEST: usize = 1 << 30;
+const LARGEST_MANIFEST: usize = 64 << 20;
 
 /// Producer ids start here, where no Kafka controller gets to: a cluster that takes over a directory
 /// hands out ids from 0, and would take the first batches of a producer with an id of ours for repeats.
@@ -46,6 +46,8 @@ pub(super) struct Registry {
     version: AtomicU64,
     /// Makes topic ids differ from other brokers'.
     seed: u64,
+    /// Set once, when the manifest's name could not be made durable: it is not changed any more.
+    failure: OnceLock<String>,
 }
 
 #[derive(Debug)]
@@ -65,6 +67,7 @@ impl Registry {
             topics: ArcSwap::default(),
             version: AtomicU64::new(1),
             seed,
+            failure: OnceLock::new(),
         }
     }
 
@@ -111,6 +114,8 @@ impl Registry {
                 Ok(result)
             }
             Err(error) => {
+                // The id was seen on disk, and is not used again.
+                reserved.next_id += 1;
                 self.store(&reserved.manifest)?;
                 Err(error)
             }
@@ -164,7 +169,23 @@ impl Registry {
     }
 
     fn store(&self, manifest: &Manifest) -> Result<()> {
-        replace_file(&*self.disk, &self.path, &manifest.encode())
+        self.check_failure()?;
+        put_in_place(&*self.disk, &self.path, &manifest.encode())?;
+        sync_parent(&*self.disk, &self.path).map_err(|error| {
+            // Nobody knows which manifest a crash would leave now.
+            let _ = self.failure.set(error.to_string());
+            self.check_failure().err().unwrap_or(error)
+        })
+    }
+
+    fn check_failure(&self) -> Result<()> {
+        match self.failure.get() {
+            None => Ok(()),
+            Some(cause) => Err(Error::StorageFailed {
+                partition: MANIFEST.to_owned(),
+                cause: cause.clone(),
+            }),
+        }
     }
 }
 

@@ -138,7 +138,17 @@ impl BrokerState {
         let mut partitions = Vec::clone(&topic.partitions.load());
         let have = u32::try_from(partitions.len()).unwrap_or(u32::MAX);
         for partition in have..stored.partitions {
-            partitions.push(opening.partition(topic, stored, partition)?.0);
+            match opening.partition(topic, stored, partition) {
+                Ok((opened, _)) => partitions.push(opened),
+                Err(error) => {
+                    // New directories, without records: nothing of a topic that was not made stays.
+                    for partition in have..=partition {
+                        let dir = partition_dir(&self.root, &topic.name, partition);
+                        let _ = remove_tree(&*self.disk, &dir);
+                    }
+                    return Err(error);
+                }
+            }
         }
         topic.partitions.store(Arc::new(partitions));
         Ok(())

@@ -10,6 +10,7 @@ mod topic_name;
 mod value;
 
 pub use cleanup::CleanupPolicy;
+pub(crate) use topic::MAX_PARTITIONS;
 pub use topic::TopicConfig;
 pub(crate) use topic_name::{topic_names_collide, validate_topic_name};
 

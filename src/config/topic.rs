@@ -8,7 +8,7 @@ use crate::format::{Compression, TimestampType};
 
 /// Most partitions that a topic may have. Each costs a directory, files and buffers; a number
 /// beyond this is taken for a mistake.
-const MAX_PARTITIONS: u32 = 100_000;
+pub(crate) const MAX_PARTITIONS: u32 = 100_000;
 
 /// How a topic stores its records: how many partitions, and Kafka's topic configs.
 ///

@@ -144,6 +144,12 @@ pub(crate) fn read_file(disk: &dyn Disk, path: &Path, limit: usize) -> Result<Op
 /// Replaces a file as a whole, durably and atomically: after a crash it is the old or the new one.
 /// A failure leaves the old one in place and removes the temporary.
 pub(crate) fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
+    put_in_place(disk, path, bytes)?;
+    sync_parent(disk, path)
+}
+
+/// The first part of [`replace_file`]: after it the new file is there, but its name is not durable.
+pub(crate) fn put_in_place(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = with_suffix(path, ".tmp");
     let written = write_new_file(disk, &temporary, bytes).and_then(|()| {
         disk.rename(&temporary, path)
@@ -154,7 +160,7 @@ pub(crate) fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result
         let _ = disk.remove_file(&temporary);
         return Err(error);
     }
-    sync_parent(disk, path)
+    Ok(())
 }
 
 fn write_new_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {

@@ -107,7 +107,7 @@ impl Segment {
         let entries = self.with_index(disk, |index| index.entries_behind(bad, MOST_ANCHORS));
         let anchor = entries
             .iter()
-            .find_map(|entry| self.checked_hint(entry))
+            .find_map(|entry| self.checked_hint(*entry))
             .filter(|anchor| anchor.header.base_offset > first_lost);
         let stop = anchor.map_or(
             Place {
@@ -174,7 +174,11 @@ fn possible_starts(bytes: &[u8]) -> impl Iterator<Item = usize> {
     let magics = &bytes[MAGIC_AT..=bytes.len() - HEADER_LEN + MAGIC_AT];
     let blocks = magics.chunks(BLOCK).zip((0..).step_by(BLOCK));
     blocks
-        .filter(|(block, _)| block.iter().filter(|byte| **byte == MAGIC).count() > 0)
+        .filter(|(block, _)| {
+            block
+                .iter()
+                .fold(false, |found, byte| found | (*byte == MAGIC))
+        })
         .flat_map(|(block, start)| {
             let found = block.iter().zip(start..);
             found.filter_map(|(byte, at)| (*byte == MAGIC).then_some(at))

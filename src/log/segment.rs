@@ -239,7 +239,7 @@ impl Segment {
         let entries = self.with_index(disk, |index| index.offset_entries(relative, MOST_HINTS));
         let mut from = entries
             .into_iter()
-            .find_map(|entry| self.checked_hint(&entry))
+            .find_map(|entry| self.checked_hint(entry))
             .map_or(self.first_place(), |found| found.place());
         loop {
             let found = self.walk(from, gaps, |batch| batch.header.last_offset() >= offset);
@@ -279,7 +279,7 @@ impl Segment {
         });
         let from = hint
             .and_then(|(time, offset)| {
-                let found = self.checked_hint(&offset)?;
+                let found = self.checked_hint(offset)?;
                 self.confirms(found.place(), &time).then_some(found.place())
             })
             .unwrap_or(self.first_place());
@@ -316,7 +316,7 @@ impl Segment {
 
     /// The batch that an index entry points at, if it is what the entry says: its CRC holds, and it
     /// ends at the entry's offset.
-    pub(super) fn checked_hint(&self, entry: &OffsetIndexEntry) -> Option<LocatedBatch> {
+    pub(super) fn checked_hint(&self, entry: OffsetIndexEntry) -> Option<LocatedBatch> {
         let position = u64::from(entry.position);
         if position >= self.file.published() {
             return None;

@@ -147,14 +147,13 @@ pub(super) fn walk(
         // Damage below the floor: keep it, and go on where batches are good again, or where the
         // durable part is known to end.
         let damage = step_over(good)?;
-        let (error, next) = match damage {
-            Some(damage) => (damage.error, damage.next.map(|next| next.place())),
-            None => {
-                let position = bad.position + bad.invalid.at as u64;
-                let lost = walked.next_offset..plan.floor.end().max(walked.next_offset);
-                let error = Error::corrupt(file.path(), position, bad.invalid.reason);
-                (error.with_offsets(lost), None)
-            }
+        let (error, next) = if let Some(damage) = damage {
+            (damage.error, damage.next.map(|next| next.place()))
+        } else {
+            let position = bad.position + bad.invalid.at as u64;
+            let lost = walked.next_offset..plan.floor.end().max(walked.next_offset);
+            let error = Error::corrupt(file.path(), position, bad.invalid.reason);
+            (error.with_offsets(lost), None)
         };
         walked.damage.push(error);
         let next = next.or(plan.floor.place());

@@ -39,6 +39,10 @@ pub(crate) struct AppendContext<'a> {
 
 /// The growing end of a log.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each looked at in one place"
+)]
 pub(super) struct Writer {
     pub(super) active: Arc<Segment>,
     /// End of the active file: where the next batch goes.

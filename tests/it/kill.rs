@@ -138,7 +138,6 @@ impl Directory {
             .args([
                 "kill::child::process",
                 "--exact",
-                "--ignored",
                 "--nocapture",
             ])
             .env(ROLE, role.name())

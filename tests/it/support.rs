@@ -247,7 +247,7 @@ fn look_up_timestamps(partition: &Partition, model: &Model, seen: &mut Seen) {
 
 fn check(record: &streamlog::ConsumerRecord<'_>, model: &Model) {
     let wanted = model.at(record.offset());
-    let mut headers = record.headers().into_iter();
+    let mut headers = record.headers();
     let header = headers.next().expect("a header");
     assert_eq!(header.key(), "is");
     assert_eq!(header.value(), Some(wanted.header.as_bytes()));

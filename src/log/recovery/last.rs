@@ -254,7 +254,7 @@ impl Recovery<'_> {
 fn ends_at(segment: &Segment, end_offset: Offset) -> bool {
     let len = segment.file().published();
     let entry = segment.update_index(|index| index.offsets.last().copied());
-    let from = match entry.map(|entry| segment.checked_hint(&entry)) {
+    let from = match entry.map(|entry| segment.checked_hint(entry)) {
         Some(Some(found)) => found.place(),
         Some(None) => return false,
         None => segment.first_place(),

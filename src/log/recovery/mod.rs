@@ -160,7 +160,7 @@ impl<'a> Recovery<'a> {
             names_unsynced,
         };
         recovery.load_epochs()?;
-        recovery.load_producers()?;
+        recovery.load_producers();
         Ok(recovery)
     }
 

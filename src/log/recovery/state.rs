@@ -89,7 +89,7 @@ impl Recovery<'_> {
     }
 
     /// Takes the newest good snapshot; the batches behind it are added as segments are walked.
-    pub(super) fn load_producers(&mut self) -> Result<()> {
+    pub(super) fn load_producers(&mut self) {
         let snapshots: Vec<_> = self
             .files
             .iter()
@@ -106,9 +106,8 @@ impl Recovery<'_> {
             if let Ok(entries) = producer_snapshot::decode(&bytes) {
                 self.producers = ProducerState::from_snapshot(&entries);
                 self.producers_until = offset;
-                return Ok(());
+                return;
             }
         }
-        Ok(())
     }
 }

@@ -34,8 +34,10 @@ impl Sample {
             Change::Remove => return self.disk.remove(path),
             Change::Empty => Vec::new(),
             Change::Cut => bytes[..bytes.len().saturating_sub(bytes.len() / 3 + 1)].to_vec(),
-            Change::Garbage => (0..bytes.len().max(50))
-                .map(|at| (at * 37 + 11) as u8)
+            Change::Garbage => (0..=250_u8)
+                .cycle()
+                .step_by(37)
+                .take(bytes.len().max(50))
                 .collect(),
             Change::Zeros => vec![0; bytes.len() + 100],
             Change::Others => match self.others(path) {

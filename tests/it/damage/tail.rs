@@ -162,8 +162,8 @@ fn a_lost_active_segment_is_reported_and_not_written_anew() {
         assert!(look.seen.has(0..end));
         let last = look.seen.errors.last().unwrap();
         assert!(
-            matches!(last, Error::MissingSegment { file, offsets: Some(lost), .. }
-            if *file == sample.last() && lost.start == end),
+            matches!(last, Error::MissingSegment { file, offsets: Some(range), .. }
+            if *file == sample.last() && range.start == end),
             "{last:?}"
         );
         look.assert_refuses_appends();

@@ -60,7 +60,6 @@ impl Role {
 }
 
 #[test]
-#[ignore = "run by `acknowledged_records_survive_a_kill`, in a process of its own"]
 fn process() {
     let Ok(role) = std::env::var(ROLE) else {
         return;
