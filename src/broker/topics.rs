@@ -58,10 +58,10 @@ impl BrokerState {
     pub(crate) fn internal_topic(
         &self,
         name: &str,
-        config: TopicConfig,
+        config: &TopicConfig,
     ) -> Result<Arc<TopicState>> {
         match self.topic(name) {
-            Err(Error::UnknownTopic { .. }) => match self.create_topic(name, &config) {
+            Err(Error::UnknownTopic { .. }) => match self.create_topic(name, config) {
                 Err(Error::TopicExists { .. }) => self.topic(name),
                 other => other,
             },

@@ -232,7 +232,7 @@ impl OffsetStore {
         }
         let topic = broker.internal_topic(
             CONSUMER_OFFSETS,
-            topic_config(broker.offsets_topic_partitions())?,
+            &topic_config(broker.offsets_topic_partitions())?,
         )?;
         Ok(self.logs_of(&topic))
     }
