@@ -1,10 +1,6 @@
 //! What streamlog promises, one module per promise, through its public API alone.
 
 #![allow(
-    clippy::unwrap_used,
-    reason = "helpers are no tests by themselves, but fail as tests do"
-)]
-#![allow(
     unreachable_pub,
     clippy::unwrap_used,
     reason = "modules of one test binary share items by `pub`, and a helper that fails fails its test"
