@@ -178,7 +178,7 @@ fn possible_starts(bytes: &[u8]) -> impl Iterator<Item = usize> {
             block
                 .iter()
                 .fold(0, |found, byte| found | u8::from(*byte == MAGIC))
-                != 0
+                > 0
         })
         .flat_map(|(block, start)| {
             let found = block.iter().zip(start..);
