@@ -72,7 +72,7 @@ impl Directory {
     fn round(&mut self, round: u64, commits: bool, random: &mut Random) {
         self.write_until_killed(round, commits, random);
         let first = self.open_until_killed();
-        assert!(!first.contains("damage"), "round {round}: {first}");
+        assert!(!first.starts_with("damage"), "round {round}: {first}");
         let recovered = Files::of(self.dir.path());
 
         let second = self.open_until_killed();
