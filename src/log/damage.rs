@@ -177,7 +177,8 @@ fn possible_starts(bytes: &[u8]) -> impl Iterator<Item = usize> {
         .filter(|(block, _)| {
             block
                 .iter()
-                .fold(false, |found, byte| found | (*byte == MAGIC))
+                .fold(0, |found, byte| found | u8::from(*byte == MAGIC))
+                > 0
         })
         .flat_map(|(block, start)| {
             let found = block.iter().zip(start..);

@@ -53,7 +53,9 @@ impl Sample {
             append(&logs[0], SALT, 1 + round % 4).unwrap();
             append(&logs[1], SALT + 1, 1 + round % 3).unwrap();
         }
-        logs.iter().for_each(|log| log.flush().unwrap());
+        for log in &logs {
+            log.flush().unwrap();
+        }
         let durable = logs[0].durable_end();
         for count in [2, 1, 3] {
             append(&logs[0], SALT, count).unwrap();

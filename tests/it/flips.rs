@@ -21,6 +21,8 @@ const SALT: u64 = 3;
 /// Both directories together must have at least this many bits: a log of 16 KiB.
 const BITS: usize = 16 * 1024 * 8;
 
+type Batches = BTreeMap<PathBuf, Vec<(Range<usize>, Range<Offset>)>>;
+
 /// A directory and what was promised about it.
 struct Sample {
     disk: SimDisk,
@@ -28,7 +30,7 @@ struct Sample {
     /// Below this offset everything is known to be on the device.
     durable: Offset,
     /// Byte ranges of batches by file, with their offsets.
-    batches: BTreeMap<PathBuf, Vec<(Range<usize>, Range<Offset>)>>,
+    batches: Batches,
 }
 
 /// What became of a flipped bit.
@@ -120,7 +122,10 @@ impl Sample {
         let files = self.disk.image().files();
         let bits: Vec<(PathBuf, usize)> = files
             .into_iter()
-            .flat_map(|(path, len)| (0..len * 8).map(move |bit| (path.clone(), bit as usize)))
+            .flat_map(|(path, len)| {
+                let bits = 0..usize::try_from(len * 8).unwrap();
+                bits.map(move |bit| (path.clone(), bit))
+            })
             .step_by(step())
             .collect();
         let next = AtomicUsize::new(0);
@@ -241,11 +246,7 @@ impl Tally {
 }
 
 /// Where each batch lies: reads lengths and offset deltas from the files.
-fn batches_of(
-    broker: &Broker,
-    disk: &SimDisk,
-    written: Offset,
-) -> BTreeMap<PathBuf, Vec<(Range<usize>, Range<Offset>)>> {
+fn batches_of(broker: &Broker, disk: &SimDisk, written: Offset) -> Batches {
     assert!(broker.recovery_report().is_clean());
     let mut batches = BTreeMap::new();
     let mut next = 0;

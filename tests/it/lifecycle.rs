@@ -227,15 +227,15 @@ fn a_handle_may_be_dropped_on_any_thread() {
             .linger(Duration::from_millis(1))
             .build()
             .unwrap();
-        let _ = producer.send(Record::to("t").value("x")).unwrap();
+        drop(producer.send(Record::to("t").value("x")).unwrap());
         let threads = [
             std::thread::spawn(move || drop(broker)),
             std::thread::spawn(move || drop(log)),
             std::thread::spawn(move || drop(producer)),
         ];
-        threads
-            .into_iter()
-            .for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
         // All handles are gone, so the directory is free.
         support::open(&disk).unwrap().close().unwrap();
     }

@@ -198,8 +198,9 @@ fn a_segment_with_two_damaged_batches_loses_two() {
         .collect();
     let hits = [1, all.len() - 2];
     sample.change(&path, |bytes| {
-        hits.iter()
-            .for_each(|&hit| bytes[all[hit].0.start + 8] ^= 1)
+        for &hit in &hits {
+            bytes[all[hit].0.start + 8] ^= 1;
+        }
     });
     let look = sample.look();
     let lost: Vec<_> = hits
