@@ -15,9 +15,12 @@
 //! | `send` | the death of the process, once flushed | 1 write a batch of 64 KiB |
 //! | `replay` | (reads) | none: records lie in mapped memory; each batch's CRC is checked |
 //! | `tail` | the death of the process | 1 write an append; parked, a wake-up and a park for each side |
-//! | `recovery` | (opens) | |
+//! | `recovery` | (opens) | some for each partition, whatever its size; after a kill also reads and one sync of the tail |
 //!
 //! A sync a second in the background (`flush.ms`) is part of the figures, as it is of real use.
+
+#![allow(unreachable_pub, reason = "the modules of one program share items")]
+#![allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 
 mod support;
 

@@ -46,6 +46,9 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
         .validate()?;
     let lock = lock(&**disk, root, builder.create_dir)?;
     let stored = registry::load(&**disk, root)?;
+    if stored.is_none() {
+        confirm_root(&**disk, root)?;
+    }
     let new_id = |number| TopicId::from_random(id_bytes(builder.seed, number));
     let identity = MetaProperties {
         cluster_id: Some(new_id(1).to_string()),
@@ -123,23 +126,26 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
     Ok(state)
 }
 
-/// Makes the data directory and its missing parents, durably: a power loss that took the directory
-/// would take everything that is synced in it.
-fn create_root(disk: &dyn Disk, root: &Path) -> Result<()> {
-    let is_missing = |dir: &&Path| matches!(disk.sync_dir(dir), Err(error) if error.kind() == io::ErrorKind::NotFound);
-    let missing: Vec<&Path> = root.ancestors().take_while(is_missing).collect();
-    disk.create_dir_all(root)
-        .map_err(|error| Error::io("create directory", root, error))?;
-    missing
-        .into_iter()
-        .try_for_each(|dir| sync_parent(disk, dir))
+/// Makes the names of the data directory and of its parents durable: a power loss that took one would
+/// take everything that is synced below. It is done when there is no manifest yet, whoever made them:
+/// that may have been a process that was killed right after.
+fn confirm_root(disk: &dyn Disk, root: &Path) -> Result<()> {
+    for dir in root.ancestors().filter(|dir| dir.parent().is_some()) {
+        match sync_parent(disk, dir) {
+            // A directory that we may not look into is not one that we made something in.
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
+        }
+    }
+    Ok(())
 }
 
 fn lock(disk: &dyn Disk, root: &Path, create: bool) -> Result<Box<dyn DirLock>> {
     match disk.list(root) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
-            create_root(disk, root)?;
+            disk.create_dir_all(root)
+                .map_err(|error| Error::io("create directory", root, error))?;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(Error::NoDirectory {

@@ -10,7 +10,6 @@ use crate::config::{TopicConfig, topic_names_collide, validate_topic_name};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, ManifestTopic};
-use crate::group::offsets::CONSUMER_OFFSETS;
 use crate::log::names::partition_dir;
 use crate::topic::TopicState;
 
@@ -58,10 +57,10 @@ impl BrokerState {
     pub(crate) fn internal_topic(
         &self,
         name: &str,
-        config: TopicConfig,
+        config: &TopicConfig,
     ) -> Result<Arc<TopicState>> {
         match self.topic(name) {
-            Err(Error::UnknownTopic { .. }) => match self.create_topic(name, &config) {
+            Err(Error::UnknownTopic { .. }) => match self.create_topic(name, config) {
                 Err(Error::TopicExists { .. }) => self.topic(name),
                 other => other,
             },
@@ -209,10 +208,7 @@ impl BrokerState {
             partition.shut();
         }
         // From here on the topic is gone for good; what fails below leaves only garbage behind.
-        let forgotten = self
-            .offsets
-            .forget_topic(self, name)
-            .and_then(|()| self.sync_offsets());
+        let forgotten = self.offsets.forget_topic(self, name);
         let mut outcome = forgotten;
         for partition in topic.partitions.load().iter() {
             let released = partition.log().release();
@@ -223,17 +219,6 @@ impl BrokerState {
             outcome = outcome.and(released).and(removed);
         }
         outcome
-    }
-
-    /// A topic of the same name made later must not inherit committed offsets, whatever the power does.
-    fn sync_offsets(&self) -> Result<()> {
-        let Ok(offsets) = self.topic(CONSUMER_OFFSETS) else {
-            return Ok(()); // nobody ever committed
-        };
-        for partition in offsets.partitions.load().iter() {
-            partition.wait_durable(partition.log().end_offset())?;
-        }
-        Ok(())
     }
 
     /// What opening more partitions of a running broker takes: they are new, so nothing is recovered.

@@ -167,7 +167,8 @@ impl OffsetStore {
                     }
                 }))
             });
-            result = result.and(written.map(drop));
+            // Durable before the topic can be made again: its successor must not inherit them.
+            result = result.and(written.and_then(|end| log.wait_durable(end)));
         }
         result
     }
@@ -193,8 +194,8 @@ impl OffsetStore {
                     .collect();
                 Ok(changes)
             });
-            match written {
-                Ok(_) => clamped.append(&mut found),
+            match written.and_then(|end| log.wait_durable(end)) {
+                Ok(()) => clamped.append(&mut found),
                 Err(error) => failed.push(error),
             }
         }
@@ -232,7 +233,7 @@ impl OffsetStore {
         }
         let topic = broker.internal_topic(
             CONSUMER_OFFSETS,
-            topic_config(broker.offsets_topic_partitions())?,
+            &topic_config(broker.offsets_topic_partitions())?,
         )?;
         Ok(self.logs_of(&topic))
     }

@@ -117,7 +117,7 @@ fn metadata_has_a_limit() {
 /// The log that a group lives in.
 fn home(broker: &BrokerState, group: &str) -> Arc<PartitionState> {
     let topic = broker
-        .internal_topic(CONSUMER_OFFSETS, TopicConfig::default().partitions(50))
+        .internal_topic(CONSUMER_OFFSETS, &TopicConfig::default().partitions(50))
         .unwrap();
     let number = usize::try_from(partition_for(group, 50)).unwrap();
     topic.partitions.load()[number].clone()

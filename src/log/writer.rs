@@ -5,6 +5,7 @@
 //! every mode and a crash can only ever tear the last one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::durable_ends::DurablePoint;
 use super::epochs::Epochs;
@@ -28,6 +29,10 @@ use crate::record::{Offset, Timestamp};
 
 /// Kafka's name for the file of leader epochs.
 pub(super) const EPOCH_FILE: &str = "leader-epoch-checkpoint";
+
+/// Producers that wrote nothing for this long are forgotten, at the next roll: a day, Kafka's
+/// `producer.id.expiration.ms`.
+const PRODUCER_EXPIRATION: Duration = Duration::from_secs(86_400);
 
 /// What an append needs to know besides the batch.
 #[derive(Debug, Clone, Copy)]
@@ -233,6 +238,7 @@ impl Writer {
         self.batches = 0;
         self.first_timestamp = None;
         self.active_since = context.now;
+        self.producers.expire(context.now, PRODUCER_EXPIRATION);
         log.add_segment(Arc::clone(&self.active));
         log.note_durable(self.point());
         // A bound that stays behind is still a bound: recovery looks at more than it would have to.

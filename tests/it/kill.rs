@@ -135,12 +135,7 @@ impl Directory {
 
     fn spawn(&self, role: Role, round: u64, seed: u64) -> Child {
         Command::new(std::env::current_exe().unwrap())
-            .args([
-                "kill::child::process",
-                "--exact",
-                "--ignored",
-                "--nocapture",
-            ])
+            .args(["kill::child::process", "--exact", "--nocapture"])
             .env(ROLE, role.name())
             .env(DIRECTORY, self.dir.path())
             .env(WRITER, (round * child::WRITERS).to_string())

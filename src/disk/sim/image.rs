@@ -24,7 +24,7 @@ impl DiskImage {
         snapshot.for_each_path(&mut |_, path, node| match node {
             SnapNode::File(content) => drop(entries.insert(path.into(), Some(Arc::clone(content)))),
             SnapNode::Dir(_) if path != Path::new(ABSOLUTE) => {
-                drop(entries.insert(path.into(), None))
+                drop(entries.insert(path.into(), None));
             }
             SnapNode::Dir(_) | SnapNode::Gone => {}
         });

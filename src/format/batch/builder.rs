@@ -46,11 +46,6 @@ pub(crate) struct BatchBuilder {
 }
 
 impl BatchBuilder {
-    /// Bytes that the records can take before the buffer has to grow.
-    pub(crate) fn capacity(&self) -> usize {
-        self.plain.capacity()
-    }
-
     /// Takes `capacity` bytes at once. [`Compression::Producer`] means no compression here.
     pub(crate) fn new(capacity: usize, compression: Compression) -> Self {
         let mut plain = Vec::with_capacity(capacity.max(HEADER_LEN));

@@ -264,6 +264,15 @@ impl Promise<'_> {
             .get(*partition as usize)
             .map_or(0, FoundPartition::end);
         let sets = &self.ledger.commits[key];
+        // Data comes before the offsets of those who read it.
+        let read = sets
+            .iter()
+            .filter(|set| self.due(set.acked, set.synced) <= self.at)
+            .map(|set| set.value)
+            .max();
+        ensure(end >= read.unwrap_or(0), || {
+            format!("{name}-{partition} ends at {end}, but group {group} committed {read:?}")
+        })?;
         let mut allowed = possible(sets, self.at, |set: &Set<Offset>| {
             self.due(set.acked, set.synced)
         });

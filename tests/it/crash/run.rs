@@ -493,8 +493,14 @@ impl Run {
         self.open();
     }
 
-    /// The process had died after the first `at` operations, before anything was promised.
-    pub(crate) fn begin_again_after(&mut self, at: usize) {
+    /// The process had died when it had just made the data directory, before anything was promised.
+    pub(crate) fn begin_again_after_making_the_directory(&mut self) {
+        let makes = |number: &usize| {
+            let what = self.disk.describe_operation(*number);
+            what.is_some_and(|what| what.starts_with("make directory"))
+        };
+        let made = (0..self.disk.operation_count()).find(makes);
+        let at = made.expect("the directory is made") + 1;
         let mut states = self.disk.crash_states(at, CrashPlan::new(0));
         self.disk = states.next().expect("a state").disk;
         self.ledger = Ledger::default();

@@ -139,7 +139,7 @@ fn appends_synced(run: &mut Run) {
 
 fn made_and_killed(run: &mut Run) {
     // The directory is there, and its name is not durable.
-    run.begin_again_after(1);
+    run.begin_again_after_making_the_directory();
     run.create("t", &durable());
     run.append_synced("t", 0, 1, 30);
 }

@@ -60,7 +60,6 @@ impl Role {
 }
 
 #[test]
-#[ignore = "run by `acknowledged_records_survive_a_kill`, in a process of its own"]
 fn process() {
     let Ok(role) = std::env::var(ROLE) else {
         return;
@@ -136,7 +135,7 @@ fn make_topics(broker: &Broker) {
 /// One thread that writes.
 struct Writer<'a> {
     broker: &'a Broker,
-    writer: u64,
+    number: u64,
     random: Random,
     /// How many records it wrote to a partition.
     numbers: BTreeMap<(&'static str, u32), u64>,
@@ -146,7 +145,7 @@ impl<'a> Writer<'a> {
     fn new(broker: &'a Broker, writer: u64, seed: u64) -> Self {
         Self {
             broker,
-            writer,
+            number: writer,
             random: Random::new(seed ^ writer),
             numbers: BTreeMap::new(),
         }
@@ -160,7 +159,7 @@ impl<'a> Writer<'a> {
         (0..count)
             .map(|index| {
                 Content::of(Name {
-                    writer: self.writer,
+                    writer: self.number,
                     number: first + index,
                     left: count - 1 - index,
                 })
@@ -169,7 +168,7 @@ impl<'a> Writer<'a> {
     }
 
     fn say(&self, topic: &str, partition: u32, offset: u64, number: u64, count: u64) {
-        let writer = self.writer;
+        let writer = self.number;
         say(&format!(
             "@record {topic} {partition} {offset} {writer} {number} {count}"
         ));
