@@ -172,7 +172,8 @@ impl Deref for MappedBytes {
     fn deref(&self) -> &[u8] {
         // SAFETY: `AppendFile::slice` is the only maker, for a range below the published end: those
         // bytes are written, and `AppendFile` never writes or cuts below that end again. Other
-        // brokers are kept out by the directory lock.
+        // brokers are kept out by the directory lock; a later one in this process that recovers the
+        // file writes the very same bytes again, or none.
         unsafe { self.map.bytes(self.start..self.end) }
     }
 }
