@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use super::checkpoints::{self, Checkpoint};
 use super::registry::{self, FIRST_PRODUCER_ID, Registry, Topics};
 use super::report::RecoveryReport;
+use super::topics::remove_tree;
 use super::{BrokerBuilder, BrokerState, Housekeeping};
 use crate::clock::Clock;
 use crate::config::{MAX_PARTITIONS, TopicConfig};
@@ -26,7 +27,7 @@ use crate::format::metadata::{MetaProperties, PartitionMetadata};
 use crate::format::topic_id::TopicId;
 use crate::group::offsets::OffsetStore;
 use crate::log::durable_ends::DurableEnds;
-use crate::log::names::{parse_partition_dir, partition_dir};
+use crate::log::names::{is_deleted_partition_dir, parse_partition_dir, partition_dir};
 use crate::log::recovery::{self, OpenRequest, PartitionRecovery};
 use crate::notify::Waiters;
 use crate::partition::PartitionState;
@@ -72,6 +73,7 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
         manifest
     });
     report.stray = strays(root, &entries, &manifest);
+    finish_deletions(&**disk, root, &entries, &mut report);
 
     let opening = Opening {
         disk,
@@ -233,6 +235,24 @@ fn topic_id(disk: &dyn Disk, dir: &Path) -> Option<TopicId> {
     PartitionMetadata::decode(&bytes)
         .ok()
         .map(|metadata| metadata.topic_id)
+}
+
+/// Removes what a crash left of topics that were deleted. What cannot be removed is only in the way.
+fn finish_deletions(
+    disk: &dyn Disk,
+    root: &Path,
+    entries: &[DirEntry],
+    report: &mut RecoveryReport,
+) {
+    let deleted = entries
+        .iter()
+        .filter(|entry| entry.is_dir && is_deleted_partition_dir(&entry.name));
+    for entry in deleted {
+        let dir = root.join(&entry.name);
+        if remove_tree(disk, &dir).is_err() {
+            report.stray.push(dir);
+        }
+    }
 }
 
 /// Partition directories that no topic of the manifest has.

@@ -248,7 +248,7 @@ fn stored_config(config: &TopicConfig) -> Vec<(String, String)> {
 }
 
 /// Removes a directory of files.
-fn remove_tree(disk: &dyn Disk, dir: &std::path::Path) -> Result<()> {
+pub(super) fn remove_tree(disk: &dyn Disk, dir: &std::path::Path) -> Result<()> {
     let entries = disk
         .list(dir)
         .map_err(|error| Error::io("list", dir, error))?;

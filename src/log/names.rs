@@ -16,6 +16,16 @@ pub(crate) fn parse_partition_dir(name: &str) -> Option<(&str, u32)> {
     (partition.to_string() == number).then_some((topic, partition))
 }
 
+/// True for a directory of a deleted topic that waits to be removed: Kafka's
+/// `<topic>-<partition>.<32 hex digits>-delete`.
+pub(crate) fn is_deleted_partition_dir(name: &str) -> bool {
+    let unique = name
+        .strip_suffix("-delete")
+        .and_then(|name| name.rsplit_once('.'))
+        .map_or("", |(_, unique)| unique);
+    unique.len() == 32 && unique.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// The kinds of file that a segment has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileKind {
@@ -86,6 +96,16 @@ mod tests {
             Some((42, FileKind::TimeIndex))
         );
         assert_eq!(parse_partition_dir("my-topic-7"), Some(("my-topic", 7)));
+    }
+
+    #[test]
+    fn only_whole_names_of_deleted_topics_are_taken_for_one() {
+        let unique = "0123456789abcdef0123456789abcdef";
+        assert!(is_deleted_partition_dir(&format!("t-0.{unique}-delete")));
+        for name in ["t-delete", "t-0.0123-delete", "t-0.-delete"] {
+            assert!(!is_deleted_partition_dir(name), "{name}");
+        }
+        assert!(!is_deleted_partition_dir(&format!("t-0.{unique}-stray")));
     }
 
     #[test]

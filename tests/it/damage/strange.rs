@@ -105,6 +105,15 @@ fn strangers_are_left_alone() {
     }
 }
 
+#[test]
+fn what_a_crash_left_of_a_deleted_topic_is_removed() {
+    let sample = Sample::closed();
+    let left = "data/u-0.0123456789abcdef0123456789abcdef-delete/00000000000000000000.log";
+    sample.disk.write(left, "records").unwrap();
+    sample.look().assert_whole(sample.end);
+    assert_eq!(sample.disk.read(left), None);
+}
+
 /// On a real file system, where a file can be longer than memory.
 #[test]
 fn giants_are_neither_read_into_memory_nor_cut() {
