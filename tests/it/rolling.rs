@@ -269,3 +269,32 @@ fn a_log_without_timestamps_is_clean_after_a_clean_close() {
     support::assert_settled(&disk);
     assert!(support::open(&disk).unwrap().recovery_report().is_clean());
 }
+
+#[test]
+fn an_offset_that_does_not_fit_31_bits_begins_a_segment() {
+    // What compaction may leave in a log of Kafka's: one record of a batch that spanned a great range.
+    let disk = SimDisk::new();
+    let broker = support::open(&disk).unwrap();
+    broker.create_topic("t", TopicConfig::default()).unwrap();
+    let one = [Record::value_only("first")];
+    partition(&broker, "t", 0).append(&one).unwrap();
+    broker.close().unwrap();
+    let mut bytes = disk.read("data/t-0/00000000000000000000.log").unwrap();
+    bytes[23..27].copy_from_slice(&(i32::MAX - 1).to_be_bytes());
+    let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &bytes[21..]);
+    bytes[17..21].copy_from_slice(&u32::try_from(crc).unwrap().to_be_bytes());
+
+    let disk = SimDisk::new();
+    disk.write("data/t-0/00000000000000000000.log", bytes)
+        .unwrap();
+    let broker = support::open(&disk).unwrap();
+    let log = partition(&broker, "t", 0);
+    let last_that_fits = u64::from(i32::MAX.unsigned_abs());
+    assert_eq!(log.append(&one).unwrap(), last_that_fits);
+    assert_eq!(log.append(&one).unwrap(), last_that_fits + 1);
+    assert_eq!(bases(&disk), [0, last_that_fits + 1]);
+    let mut reader = log.reader(Position::Earliest).unwrap();
+    for offset in [0, last_that_fits, last_that_fits + 1] {
+        assert_eq!(reader.next().unwrap().unwrap().offset(), offset);
+    }
+}
