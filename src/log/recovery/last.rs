@@ -210,21 +210,8 @@ impl Recovery<'_> {
         // What is below the floor stays as it is, whatever comes.
         file.publish(floor.position.min(len));
         let segment = Segment::unknown(base, file);
-        let (disk, end) = (self.disk, self.former_end);
-        let (producers, until) = (&mut self.producers, self.producers_until);
-        let walked = tail::walk(
-            segment.file(),
-            plan,
-            &mut self.epochs,
-            |header| {
-                if header.base_offset >= until {
-                    producers.record(header);
-                }
-            },
-            |place| segment.examine(disk, place, end, plan.gaps),
-        )?;
+        let walked = self.walk(&segment, plan, self.former_end)?;
         let file = segment.into_file();
-        self.report.checked_bytes += walked.checked_bytes;
         for error in &walked.damage {
             self.refuse_appends(error.clone());
         }

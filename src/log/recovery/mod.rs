@@ -27,7 +27,7 @@ use crate::log::names::FileKind;
 use crate::log::producer_state::ProducerState;
 use crate::log::scan::{Check, Scanner};
 use crate::log::segment::Segment;
-use crate::log::tail::{Floor, WalkPlan};
+use crate::log::tail::{self, Floor, WalkPlan, Walked};
 use crate::log::writer::Writer;
 use crate::record::{Offset, Timestamp, TopicPartition};
 
@@ -189,6 +189,25 @@ impl<'a> Recovery<'a> {
         let file = AppendFile::new(path, file);
         let len = file.len()?;
         Ok((file, len))
+    }
+
+    /// Walks a segment whose offsets end at `end`, and learns of its producers and epochs.
+    fn walk(&mut self, segment: &Segment, plan: WalkPlan, end: Offset) -> Result<Walked> {
+        let disk = self.disk;
+        let (producers, until) = (&mut self.producers, self.producers_until);
+        let walked = tail::walk(
+            segment.file(),
+            plan,
+            &mut self.epochs,
+            |header| {
+                if header.base_offset >= until {
+                    producers.record(header);
+                }
+            },
+            |place| segment.examine(disk, place, end, plan.gaps),
+        )?;
+        self.report.checked_bytes += walked.checked_bytes;
+        Ok(walked)
     }
 
     fn plan(&self, base: Offset, len: u64, floor: Floor) -> WalkPlan {

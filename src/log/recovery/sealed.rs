@@ -10,7 +10,7 @@ use crate::format::seal::{self, Seal};
 use crate::log::index::SegmentIndex;
 use crate::log::names::FileKind;
 use crate::log::segment::Segment;
-use crate::log::tail::{self, Floor, LONGEST_SEGMENT, Walked};
+use crate::log::tail::{Floor, LONGEST_SEGMENT, Walked};
 use crate::log::writer::first_frame;
 use crate::record::{Offset, Timestamp};
 
@@ -128,20 +128,7 @@ impl Recovery<'_> {
             None => Segment::unknown(base, file),
         };
         let plan = self.plan(base, len, floor);
-        let (disk, end) = (self.disk, self.end_of_offsets(base));
-        let (producers, until) = (&mut self.producers, self.producers_until);
-        let walked = tail::walk(
-            segment.file(),
-            plan,
-            &mut self.epochs,
-            |header| {
-                if header.base_offset >= until {
-                    producers.record(header);
-                }
-            },
-            |place| segment.examine(disk, place, end, plan.gaps),
-        )?;
-        self.report.checked_bytes += walked.checked_bytes;
+        let walked = self.walk(&segment, plan, self.end_of_offsets(base))?;
         for error in &walked.damage {
             self.damaged(error);
         }
