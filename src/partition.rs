@@ -78,12 +78,17 @@ impl PartitionState {
     /// Appends one finished batch (base offset 0, as `BatchBuilder::finish` leaves it): checks it,
     /// sets base offset and leader epoch in place (and the append time, if the topic says so),
     /// writes it, publishes, and wakes readers. On an error nothing was appended, unless the error
-    /// says it is indefinite.
-    pub(crate) fn append(self: &Arc<Self>, batch: &mut [u8]) -> Result<Appended> {
+    /// says it is indefinite. `durability` is what the caller will wait for before it acknowledges.
+    pub(crate) fn append(
+        self: &Arc<Self>,
+        batch: &mut [u8],
+        durability: Durability,
+    ) -> Result<Appended> {
         self.check_open()?;
         let config = self.config.load();
         let context = AppendContext {
             config: &config,
+            durability: config.durability.max(durability),
             now: self.clock.wall(),
         };
         let appended = self.log.append(batch, context)?;
@@ -157,6 +162,7 @@ impl PartitionState {
         self.dirty.store(false, Ordering::Release);
         self.sync_requested.store(false, Ordering::Release);
         let synced = self.wait_durable(self.log.end_offset());
+        self.log.rest();
         // A topic that was deleted, before or meanwhile, has nothing to sync: that is no failure.
         if self.check_open().is_err() {
             return Ok(());
@@ -294,7 +300,7 @@ impl Partition {
         let mut builder = self.state.take_builder(codec);
         let appended = self.build(&mut builder, records, &config).and_then(|()| {
             let batch = builder.finish(ProducerStamp::NONE, false)?;
-            self.state.append(batch)
+            self.state.append(batch, config.durability)
         });
         self.state.give_builder(codec, builder);
         let appended = appended?;

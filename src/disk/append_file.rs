@@ -7,6 +7,9 @@
 //! Readers take slices below `published` without a lock; the writer writes at or above it, and may
 //! cut the file there again. So bytes that were shown never change, which is what
 //! [`map`](super::map) asks for.
+//!
+//! Small writes may gather in a [`Stage`](super::Stage) first: then readers find the bytes from where
+//! that starts in it, and only those before in the file. A slice never crosses that border.
 #![allow(
     unsafe_code,
     reason = "slices of a map are sound because of the published end kept here"
@@ -22,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwapOption;
 
 use super::map::Map;
-use super::{DiskFile, read_full_at, write_all_at};
+use super::{DiskFile, Staging, read_full_at, write_all_at};
 use crate::error::{Error, Result};
 
 /// Maps reach this far beyond the published end at least, and double: a growing file is mapped
@@ -38,6 +41,9 @@ pub(crate) struct AppendFile {
     /// (Release); readers load it first (Acquire).
     published: AtomicU64,
     map: ArcSwapOption<Map>,
+    /// Where the last published bytes are, while they are not to be looked for in the file. Set by the
+    /// appender, before it publishes them; taken back once they are in the file.
+    staging: ArcSwapOption<Staging>,
 }
 
 impl AppendFile {
@@ -48,6 +54,7 @@ impl AppendFile {
             file,
             published: AtomicU64::new(0),
             map: ArcSwapOption::empty(),
+            staging: ArcSwapOption::empty(),
         }
     }
 
@@ -73,6 +80,33 @@ impl AppendFile {
     /// End of what readers may see.
     pub(crate) fn published(&self) -> u64 {
         self.published.load(Ordering::Acquire)
+    }
+
+    /// Has readers look in a stage for the bytes from its start on; or for all in the file again.
+    pub(super) fn show_stage(&self, staging: Option<Staging>) {
+        self.staging.store(staging.map(Arc::new));
+    }
+
+    /// Position up to which readers look in the file.
+    fn shown_from_file(&self, published: u64) -> u64 {
+        self.staging
+            .load()
+            .as_ref()
+            .map_or(published, |staging| published.min(staging.start()))
+    }
+
+    /// The place where slices end because the bytes behind it are in a stage: a batch starts there.
+    pub(crate) fn border(&self) -> Option<u64> {
+        self.staging.load().as_ref().map(|staging| staging.start())
+    }
+
+    /// Writes bytes that readers see in the stage so far.
+    pub(super) fn write_staged(&self, bytes: &[u8], position: u64) -> Result<()> {
+        assert!(
+            position >= self.shown_from_file(self.published()),
+            "bytes that are shown from the file are never written again"
+        );
+        write_all_at(&*self.file, bytes, position).map_err(|error| self.error("write", error))
     }
 
     /// Writes at `position`, which is at or above the published end.
@@ -108,20 +142,42 @@ impl AppendFile {
         read_full_at(&*self.file, buffer, position).map_err(|error| self.error("read", error))
     }
 
-    /// Borrows published bytes in place.
+    /// Borrows published bytes in place: from `position` on, up to `end` at most. Fewer if the
+    /// [border](Self::border) lies between.
     ///
     /// # Panics
-    /// If `range` is not below the published end.
+    /// If the range is not below the published end.
     pub(crate) fn slice(&self, range: Range<u64>) -> Result<MappedBytes> {
+        // First: whatever the stage is afterwards, it or the file has all that was published by now.
         let published = self.published();
         assert!(
             range.start <= range.end && range.end <= published,
             "only published bytes are shown"
         );
-        let map = self.map_reaching(published)?;
+        let len = |end: u64| usize::try_from(end - range.start).unwrap_or(usize::MAX);
+        let staging = self.staging.load();
+        let (in_file, end) = match &*staging {
+            Some(staging) if staging.start() <= range.start => {
+                let (map, start) = staging.at(range.start);
+                return Ok(MappedBytes {
+                    map: Arc::clone(map),
+                    start,
+                    end: start + len(range.end),
+                });
+            }
+            Some(staging) => (
+                published.min(staging.start()),
+                range.end.min(staging.start()),
+            ),
+            None => (published, range.end),
+        };
+        let map = self.map_reaching(in_file)?;
         let start = usize::try_from(range.start).unwrap_or(usize::MAX);
-        let end = usize::try_from(range.end).unwrap_or(usize::MAX);
-        Ok(MappedBytes { map, start, end })
+        Ok(MappedBytes {
+            map,
+            start,
+            end: start + len(end),
+        })
     }
 
     fn map_reaching(&self, end: u64) -> Result<Arc<Map>> {
@@ -171,9 +227,10 @@ impl Deref for MappedBytes {
 
     fn deref(&self) -> &[u8] {
         // SAFETY: `AppendFile::slice` is the only maker, for a range below the published end: those
-        // bytes are written, and `AppendFile` never writes or cuts below that end again. Other
-        // brokers are kept out by the directory lock; a later one in this process that recovers the
-        // file writes the very same bytes again, or none.
+        // bytes are written. Of a file, `AppendFile` never writes or cuts them again; a stage's map is
+        // not stored into again while this holds it. Other brokers are kept out by the directory
+        // lock; a later one in this process that recovers the file writes the very same bytes again,
+        // or none.
         unsafe { self.map.bytes(self.start..self.end) }
     }
 }

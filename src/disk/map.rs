@@ -1,10 +1,11 @@
-//! Memory that grows while it is read: all of the crate's `unsafe`.
+//! Memory that grows while it is read: with its two users, all of the crate's `unsafe`.
 //!
 //! A [`Map`] shows the first bytes of a file (or of a simulated file's [`Region`]) while more are
-//! written behind them. One rule makes that sound: **bytes that were ever shown are never written
-//! again**. [`AppendFile`](super::AppendFile) keeps it for files: it shows only what is below its
-//! published end, and writes only at or above it. [`Region`] moves to a fresh buffer when it is asked
-//! to overwrite bytes that were shown.
+//! written behind them. One rule makes that sound: **bytes that are shown are never written**.
+//! [`AppendFile`](super::AppendFile) keeps it for files: it shows only what is below its published
+//! end, and writes only at or above it. A [`Stage`](super::Stage) uses the same memory again, but only
+//! a map that nobody else holds. [`Region`] moves to a fresh buffer when it is asked to overwrite bytes
+//! that were shown.
 #![allow(
     unsafe_code,
     reason = "borrowing mapped memory is what this module exists for"
@@ -20,7 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use memmap2::{MmapOptions, MmapRaw};
 use parking_lot::Mutex;
 
-/// A read-only view of a file's first bytes.
+/// A view of a file's first bytes.
 pub(crate) struct Map {
     memory: Memory,
 }
@@ -28,6 +29,16 @@ pub(crate) struct Map {
 enum Memory {
     File(MmapRaw),
     Region(Arc<Buffer>),
+    Stored {
+        buffer: Arc<Buffer>,
+        file: Arc<dyn StoreTarget>,
+    },
+}
+
+/// A simulated file that is stored into through a map: it sees each store, as a real one does.
+pub(super) trait StoreTarget: Send + Sync {
+    /// Copies bytes into the file's region, which has room for them.
+    fn store(&self, position: usize, bytes: &[u8]);
 }
 
 impl Map {
@@ -39,11 +50,65 @@ impl Map {
         })
     }
 
+    /// Maps the first `len` bytes of a file, all of which are there, for storing too.
+    pub(super) fn of_file_for_storing(file: &File, len: usize) -> io::Result<Self> {
+        let raw = MmapOptions::new().len(len).map_raw(file)?;
+        Ok(Self {
+            memory: Memory::File(raw),
+        })
+    }
+
+    /// The same for a simulated file, whose map this is.
+    pub(super) fn for_storing(self, file: Arc<dyn StoreTarget>) -> Self {
+        match self.memory {
+            Memory::Region(buffer) => Self {
+                memory: Memory::Stored { buffer, file },
+            },
+            memory => Self { memory },
+        }
+    }
+
     /// How many bytes can be looked at once they are written.
     pub(crate) fn capacity(&self) -> usize {
         match &self.memory {
             Memory::File(raw) => raw.len(),
-            Memory::Region(buffer) => buffer.capacity(),
+            Memory::Region(buffer) | Memory::Stored { buffer, .. } => buffer.capacity(),
+        }
+    }
+
+    /// Copies bytes into the file, where they survive this process.
+    ///
+    /// # Panics
+    /// If they do not fit into the capacity.
+    ///
+    /// # Safety
+    /// The map was made for storing; nobody has borrowed those bytes, and nobody else stores.
+    #[inline]
+    pub(super) unsafe fn store(&self, position: usize, bytes: &[u8]) {
+        let end = position.checked_add(bytes.len());
+        assert!(
+            end.is_some_and(|end| end <= self.capacity()),
+            "store outside of the map"
+        );
+        match &self.memory {
+            // SAFETY: inside the mapping (asserted), which the caller promises to be writable and
+            // not borrowed there.
+            Memory::File(raw) => unsafe {
+                std::ptr::copy_nonoverlapping(
+                    bytes.as_ptr(),
+                    raw.as_mut_ptr().add(position),
+                    bytes.len(),
+                );
+            },
+            Memory::Stored { file, .. } => file.store(position, bytes),
+            Memory::Region(_) => unreachable!("a map that was not made for storing"),
+        }
+    }
+
+    /// Nobody looks any more: all of it may be stored into again.
+    pub(super) fn forget_shown(&mut self) {
+        if let Memory::Stored { buffer, .. } = &self.memory {
+            buffer.shown.store(0, Ordering::Relaxed);
         }
     }
 
@@ -62,7 +127,7 @@ impl Map {
         );
         let start = match &self.memory {
             Memory::File(raw) => raw.as_ptr(),
-            Memory::Region(buffer) => {
+            Memory::Region(buffer) | Memory::Stored { buffer, .. } => {
                 buffer.shown.fetch_max(range.end, Ordering::Relaxed);
                 buffer.memory.as_ptr()
             }

@@ -8,11 +8,13 @@
 //! * A write is not on disk before the file's [`DiskFile::sync`] returned, and a new, renamed or
 //!   removed name is not before [`Disk::sync_dir`] of its directory returned.
 //! * A file is replaced by [`replace_file`], never overwritten; log files only grow ([`AppendFile`]).
+//! * What is stored through a map is as good as written: it survives the process ([`Stage`]).
 
 mod append_file;
 pub(crate) mod map;
 pub(crate) mod real;
 pub mod sim;
+mod stage;
 
 use std::fmt::Debug;
 use std::io;
@@ -21,6 +23,7 @@ use std::sync::Arc;
 
 pub(crate) use append_file::{AppendFile, MappedBytes};
 pub(crate) use map::Map;
+pub(crate) use stage::{STAGE_LEN, Stage, Staging};
 
 use crate::error::{Error, Result};
 
@@ -62,6 +65,9 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
     /// Maps the first `capacity` bytes for reading. The map may reach beyond the end of the file;
     /// only bytes that were written may be looked at ([`AppendFile`] sees to that).
     fn map(&self, capacity: usize) -> io::Result<Map>;
+    /// Maps the first `len` bytes, all of which have been written, for storing into. What is stored is
+    /// as good as written: it survives this process, and not the machine.
+    fn map_for_storing(&self, len: usize) -> io::Result<Map>;
 }
 
 /// How to open a file.

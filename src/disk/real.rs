@@ -118,4 +118,8 @@ impl DiskFile for RealFile {
     fn map(&self, capacity: usize) -> io::Result<Map> {
         Map::of_file(&self.0, capacity)
     }
+
+    fn map_for_storing(&self, len: usize) -> io::Result<Map> {
+        Map::of_file_for_storing(&self.0, len)
+    }
 }

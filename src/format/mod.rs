@@ -5,7 +5,7 @@
 //! them: Kafka's message format v2 (`magic` 2). All integers are big-endian.
 //!
 //! Files beside the log: [`index_entry`], [`producer_snapshot`], [`checkpoint`] and [`metadata`] are
-//! Kafka's; [`manifest`], [`durable_end`] and [`seal`] are ours. Records of coordinators:
+//! Kafka's; [`manifest`], [`durable_end`], [`seal`] and [`stage`] are ours. Records of coordinators:
 //! [`offsets_record`], [`group_record`]. `docs/format.md` has them all in one place.
 //!
 //! Decoders take any bytes: they never panic, never allocate more than their limit, and say with
@@ -38,6 +38,7 @@ mod random;
 pub(crate) mod record;
 mod schema;
 pub(crate) mod seal;
+pub(crate) mod stage;
 mod text;
 pub(crate) mod topic_id;
 pub(crate) mod varint;

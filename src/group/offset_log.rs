@@ -17,6 +17,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::offsets::OffsetAndMetadata;
+use crate::config::Durability;
 use crate::consumer::run::RecordRun;
 use crate::error::{Error, Result};
 use crate::format::batch::{BatchBuilder, ProducerStamp};
@@ -144,7 +145,10 @@ fn append(log: &Arc<PartitionState>, now: Timestamp, changes: &[Change]) -> Resu
         })?;
         batch.push(now, Some(&key), value.as_deref(), &Headers::default());
     }
-    let appended = log.append(batch.finish(ProducerStamp::NONE, false)?)?;
+    let appended = log.append(
+        batch.finish(ProducerStamp::NONE, false)?,
+        Durability::Written,
+    )?;
     Ok(appended.end_offset)
 }
 

@@ -151,8 +151,11 @@ fn write(log: &Arc<PartitionState>, records: &[(Vec<u8>, Option<Vec<u8>>)]) {
     for (key, value) in records {
         batch.push(0, Some(key), value.as_deref(), &Headers::default());
     }
-    log.append(batch.finish(ProducerStamp::NONE, false).unwrap())
-        .unwrap();
+    log.append(
+        batch.finish(ProducerStamp::NONE, false).unwrap(),
+        Durability::Written,
+    )
+    .unwrap();
 }
 
 #[test]
@@ -202,12 +205,19 @@ fn offsets_of_a_transaction_count_once_it_is_committed() {
             Some(&value(4)),
             &Headers::default(),
         );
-        log.append(batch.finish(stamp, true).unwrap()).unwrap();
+        log.append(batch.finish(stamp, true).unwrap(), Durability::Written)
+            .unwrap();
     }
-    log.append(&mut marker(MarkerKind::Commit, 7, 0, 0, 0))
-        .unwrap();
-    log.append(&mut marker(MarkerKind::Abort, 8, 0, 0, 0))
-        .unwrap();
+    log.append(
+        &mut marker(MarkerKind::Commit, 7, 0, 0, 0),
+        Durability::Written,
+    )
+    .unwrap();
+    log.append(
+        &mut marker(MarkerKind::Abort, 8, 0, 0, 0),
+        Durability::Written,
+    )
+    .unwrap();
     assert_eq!(fetch(&broker, "g", 0), Some(4));
     for topic in ["aborted", "open"] {
         let partition = TopicPartition::new(topic, 0);

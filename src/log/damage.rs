@@ -108,6 +108,7 @@ impl Segment {
         let anchor = entries
             .iter()
             .find_map(|entry| self.checked_hint(*entry))
+            .or_else(|| self.first_staged(bad))
             .filter(|anchor| anchor.header.base_offset > first_lost);
         let stop = anchor.map_or(
             Place {
@@ -120,6 +121,13 @@ impl Segment {
         Ok(self
             .search(bad + 1..stop.position, first_lost, stop, gaps)?
             .or(anchor))
+    }
+
+    /// The batch at the border between file and stage, if that is behind `position`.
+    fn first_staged(&self, position: u64) -> Option<LocatedBatch> {
+        let position = self.file().border().filter(|border| *border > position)?;
+        let (header, _) = self.read_batch(position, None, true).ok()?;
+        Some(LocatedBatch { position, header })
     }
 
     /// The first place in `range` from which batches lead to `stop`.
@@ -145,7 +153,8 @@ impl Segment {
                     return Ok(Some(candidate));
                 }
             }
-            start += (chunk.len() - HEADER_LEN) as u64 + 1;
+            // Shorter than asked for where a stage begins; then there is no batch across.
+            start += chunk.len().saturating_sub(HEADER_LEN) as u64 + 1;
         }
         Ok(None)
     }

@@ -15,6 +15,7 @@ use crate::disk::{Disk, DiskFile, OpenMode, read_full_at, write_all_at};
 use crate::error::{Error, Result};
 use crate::format::durable_end::{self, PAIR_LEN, SLOT_LEN, Slot, latest};
 use crate::format::metadata::TopicId;
+use crate::format::seal::FrameDigest;
 
 /// The file's name, in the data directory.
 pub(crate) const FILE_NAME: &str = "durable-ends";
@@ -190,6 +191,17 @@ pub(crate) struct DurablePoint {
 }
 
 impl DurablePoint {
+    /// The start of a segment, of which nothing is known.
+    pub(crate) fn start_of(segment_base: u64) -> Self {
+        Self {
+            segment_base,
+            position: 0,
+            end_offset: segment_base,
+            digest: FrameDigest::new().value(),
+            clean: None,
+        }
+    }
+
     fn of(slot: &Slot) -> Self {
         Self {
             segment_base: slot.segment_base,

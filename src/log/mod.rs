@@ -23,6 +23,7 @@ mod producer_state;
 pub(crate) mod recovery;
 mod scan;
 mod segment;
+mod staging;
 mod tail;
 mod writer;
 
@@ -180,19 +181,22 @@ impl Log {
     /// [`GroupCommit::wait`], so that one sync serves all.
     pub(crate) fn sync(&self) -> Result<Offset> {
         self.check_failure()?;
-        let (segment, point, names_unsynced) = {
-            let writer = self.writer.lock();
+        let (segment, flushed, point, names_unsynced) = {
+            let mut writer = self.writer.lock();
             if writer.closed {
                 return Err(Error::Closed("partition"));
             }
+            // If there is no space for what is staged, what is in the file can be synced all the same.
+            let flushed = writer.flush_stage(self);
             (
                 Arc::clone(&writer.active),
-                writer.point(),
+                flushed,
+                writer.flushed,
                 writer.names_unsynced,
             )
         };
         if point.end_offset <= self.durable_end() {
-            return Ok(self.durable_end());
+            return flushed.map(|()| self.durable_end());
         }
         segment.file().sync().map_err(|error| self.fail(&error))?;
         if names_unsynced {
@@ -200,7 +204,15 @@ impl Log {
         }
         segment.file().publish(point.position);
         self.note_durable(point);
-        Ok(point.end_offset)
+        flushed.map(|()| point.end_offset)
+    }
+
+    /// After a sync that came by itself: gives back what a log at rest does not need.
+    pub(crate) fn rest(&self) {
+        let mut writer = self.writer.lock();
+        if !writer.closed {
+            writer.rest(self);
+        }
     }
 
     /// Everything up to `point` is on the device, and published in its file.
@@ -304,6 +316,7 @@ impl Log {
                 return Ok(());
             }
             // What an append brought that came between.
+            writer.flush_stage(self)?;
             if writer.next_offset > self.durable_end() {
                 writer
                     .active

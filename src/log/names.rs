@@ -39,15 +39,18 @@ pub(crate) enum FileKind {
     Seal,
     /// Producer state up to the base offset.
     ProducerSnapshot,
+    /// Our own: small batches on their way into the active segment. Numbered from 0.
+    Stage,
 }
 
 impl FileKind {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Log,
         Self::OffsetIndex,
         Self::TimeIndex,
         Self::Seal,
         Self::ProducerSnapshot,
+        Self::Stage,
     ];
 
     fn suffix(self) -> &'static str {
@@ -57,6 +60,7 @@ impl FileKind {
             Self::TimeIndex => ".timeindex",
             Self::Seal => ".seal",
             Self::ProducerSnapshot => ".snapshot",
+            Self::Stage => ".stage",
         }
     }
 

@@ -13,8 +13,9 @@ use super::index::{IndexBuilder, IndexedBatch, SegmentIndex};
 use super::names::FileKind;
 use super::producer_state::{ProducerState, Verdict};
 use super::segment::Segment;
+use super::staging::Staged;
 use super::{Appended, Log};
-use crate::config::TopicConfig;
+use crate::config::{Durability, TopicConfig};
 use crate::disk::{AppendFile, OpenMode, remove_if_present, replace_file, write_all_at};
 use crate::error::{Error, Result};
 use crate::format::TimestampType;
@@ -38,6 +39,8 @@ const PRODUCER_EXPIRATION: Duration = Duration::from_secs(86_400);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AppendContext<'a> {
     pub(crate) config: &'a TopicConfig,
+    /// What the acknowledgement will promise: the topic's, or more.
+    pub(crate) durability: Durability,
     /// Wall clock, for `LogAppendTime` and for rolling by age.
     pub(crate) now: Timestamp,
 }
@@ -50,8 +53,11 @@ pub(crate) struct AppendContext<'a> {
 )]
 pub(super) struct Writer {
     pub(super) active: Arc<Segment>,
-    /// End of the active file: where the next batch goes.
+    /// End of the active segment: where the next batch goes.
     pub(super) position: u64,
+    /// What the file holds of it; the rest is staged.
+    pub(super) flushed: DurablePoint,
+    pub(super) staged: Staged,
     pub(super) next_offset: Offset,
     pub(super) index: IndexBuilder,
     /// One more entry would not fit `segment.index.bytes`.
@@ -88,7 +94,7 @@ impl Writer {
             return Err(Error::Closed("partition"));
         }
         log.check_writable()?;
-        let header = BatchHeader::parse(batch).map_err(|invalid| Error::InvalidRecord {
+        let mut header = BatchHeader::parse(batch).map_err(|invalid| Error::InvalidRecord {
             topic: log.id().to_string(),
             reason: invalid.reason,
         })?;
@@ -103,20 +109,30 @@ impl Writer {
         let stamped = append_time(context.config, context.now);
         if let Some(now) = stamped {
             set_log_append_time(batch, now);
+            header.max_timestamp = now;
         }
         set_base_offset(batch, self.next_offset);
         set_leader_epoch(batch, self.leader_epoch);
-        let header = BatchHeader::parse(batch).map_err(|invalid| Error::InvalidRecord {
-            topic: log.id().to_string(),
-            reason: invalid.reason,
-        })?;
+        header.base_offset = self.next_offset;
+        if i64::try_from(header.next_offset()).is_err() {
+            return Err(Error::IllegalState("the log has no offsets left"));
+        }
         if self.is_roll_due(&header, context) {
             self.roll(log, context)?;
         }
         self.enter_epoch(log)?;
         self.cut_leftover(log)?;
-        self.write(log, batch)?;
-        self.note(batch, &header, context.config);
+        let mut digest = self.digest.clone();
+        digest.update(batch);
+        let is_staged = self.stage(log, batch, &digest, context.durability)?;
+        if !is_staged {
+            self.write(log, batch)?;
+        }
+        self.digest = digest;
+        self.note(&header, context.config);
+        if !is_staged {
+            self.flushed = self.point();
+        }
         Ok(Appended {
             base_offset: header.base_offset,
             end_offset: header.next_offset(),
@@ -124,14 +140,14 @@ impl Writer {
         })
     }
 
-    /// Writes at the end of the file; a failure leaves the log as it was, or stops it.
+    /// Writes to the end of the file, which is that of the log; a failure leaves the log as it was, or
+    /// stops it.
     fn write(&mut self, log: &Log, batch: &[u8]) -> Result<()> {
         let Err(error) = self.active.file().write(batch, self.position) else {
             return Ok(());
         };
-        // Part of the batch may be there. Without it the log is as before. If the failure was not for
-        // want of space, nobody knows what the file holds.
-        let is_definite = error.is_retryable() && !matches!(error, Error::Io { .. });
+        // Part of the batch may be there. Without it the log is as before.
+        let is_definite = is_definite(&error);
         match self.active.file().truncate(self.position) {
             Ok(()) if is_definite => Err(error),
             // Some file systems need space to cut a file, too.
@@ -157,7 +173,7 @@ impl Writer {
     }
 
     /// Takes note of a batch that was written.
-    fn note(&mut self, batch: &[u8], header: &BatchHeader, config: &TopicConfig) {
+    fn note(&mut self, header: &BatchHeader, config: &TopicConfig) {
         let size = header.size;
         let indexed = IndexedBatch::new(self.active.base(), self.position, header);
         if let Some(entry) = self.index.add(indexed) {
@@ -166,7 +182,6 @@ impl Writer {
                 index.is_full(config.segment_index_bytes)
             });
         }
-        self.digest.update(&batch[..UNPROTECTED_LEN]);
         self.producers.record(header);
         self.first_timestamp.get_or_insert(header.max_timestamp);
         self.position += u64::from(size);
@@ -224,6 +239,7 @@ impl Writer {
             .open(&path, OpenMode::Truncate)
             .map_err(|error| Error::io("create", &path, error))?;
         self.sync_names(log)?;
+        self.leave_stage(log)?;
         self.active.file().publish(self.position);
         self.active.set_sealed(seal);
         self.active = Arc::new(Segment::active(
@@ -239,8 +255,9 @@ impl Writer {
         self.first_timestamp = None;
         self.active_since = context.now;
         self.producers.expire(context.now, PRODUCER_EXPIRATION);
+        self.flushed = self.point();
         log.add_segment(Arc::clone(&self.active));
-        log.note_durable(self.point());
+        log.note_durable(self.flushed);
         // A bound that stays behind is still a bound: recovery looks at more than it would have to.
         let _ = log.durable_slot().sync();
         Ok(())
@@ -249,6 +266,7 @@ impl Writer {
     /// Syncs the active segment, and writes its index, seal and producer snapshot.
     fn seal(&mut self, log: &Log) -> Result<Seal> {
         self.cut_leftover(log)?;
+        self.flush_stage(log)?;
         if let Err(error) = self.active.file().sync() {
             return Err(log.fail(&error));
         }
@@ -328,6 +346,7 @@ impl Writer {
     /// Leaves the files as a clean open wants them. The data is durable already.
     pub(super) fn close(&mut self, log: &Log) -> Result<()> {
         self.cut_leftover(log)?;
+        self.remove_stage(log)?;
         if self.changed && log.end_offset() == 0 {
             // Kafka expects the files even of a log that nobody ever wrote to. They hold nothing, so
             // nothing has to be synced.
@@ -362,6 +381,12 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// True if a write failed for want of something, and wrote nothing that counts. If it failed for another
+/// reason, nobody knows what the file holds.
+pub(super) fn is_definite(error: &Error) -> bool {
+    error.is_retryable() && !matches!(error, Error::Io { .. })
 }
 
 /// The digest of a segment's first batch alone; 0 if there is none.

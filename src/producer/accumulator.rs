@@ -311,7 +311,8 @@ impl Accumulator {
         };
         let next_sequence = sequence_after(open.base_sequence, open.builder.count());
         let batch = open.builder.finish(stamp, false)?;
-        let appended = self.partition.append(batch)?;
+        let durability = self.shared.settings.durability;
+        let appended = self.partition.append(batch, durability)?;
         open.base_sequence = next_sequence;
         let durability = self.partition.durability(self.shared.settings.durability);
         Ok(Settled {

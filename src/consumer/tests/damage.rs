@@ -1,6 +1,7 @@
 //! Damage: named, never skipped, and it stays where it is. Control batches: skipped, never shown.
 
 use super::*;
+use crate::Durability;
 use crate::Error;
 use crate::format::batch::HEADER_LEN;
 use crate::format::control::{MarkerKind, marker};
@@ -95,11 +96,17 @@ fn control_batches_are_stepped_over() {
     let broker = broker_with("t", 1);
     let mut consumer = subscribed(earliest(&broker), "t");
     let log = consumer.broker.topic("t").unwrap().partitions.load()[0].clone();
-    log.append(&mut marker(MarkerKind::Commit, 7, 0, 0, 0))
-        .unwrap();
+    log.append(
+        &mut marker(MarkerKind::Commit, 7, 0, 0, 0),
+        Durability::Written,
+    )
+    .unwrap();
     append(&broker, "t", 0, [1]);
-    log.append(&mut marker(MarkerKind::Abort, 7, 0, 0, 0))
-        .unwrap();
+    log.append(
+        &mut marker(MarkerKind::Abort, 7, 0, 0, 0),
+        Durability::Written,
+    )
+    .unwrap();
     assert_eq!(offsets(&look(&mut consumer)), [1]);
     assert_eq!(
         consumer.position(&id("t", 0)).unwrap(),

@@ -15,7 +15,7 @@ use super::fault::{Operation, Strike};
 use super::op_log::{Op, OpLog};
 use super::tree::{FileNode, NameChange, Node, NodeId, ROOT, Tree};
 use super::{Inner, SimDisk};
-use crate::disk::map::Map;
+use crate::disk::map::{Map, StoreTarget};
 use crate::disk::{DirEntry, DirLock, Disk, DiskFile, OpenMode};
 
 /// The right to change names.
@@ -416,5 +416,43 @@ impl DiskFile for SimFile {
     fn map(&self, capacity: usize) -> io::Result<Map> {
         self.inner.begin(Operation::Map, &self.path)?;
         self.node.region().map(capacity)
+    }
+
+    fn map_for_storing(&self, len: usize) -> io::Result<Map> {
+        self.inner.begin_change(Operation::Map, &self.path)?;
+        self.check_writable()?;
+        if self.node.len() < len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let target = StoredFile {
+            inner: Arc::clone(&self.inner),
+            node: Arc::clone(&self.node),
+            id: self.id,
+        };
+        Ok(self.node.region().map(len)?.for_storing(Arc::new(target)))
+    }
+}
+
+/// A file that is stored into: no system call, so nothing is counted and nothing fails, but a crash may
+/// come between any two stores, and in the middle of one.
+#[derive(Debug)]
+struct StoredFile {
+    inner: Arc<Inner>,
+    node: Arc<FileNode>,
+    id: NodeId,
+}
+
+impl StoreTarget for StoredFile {
+    fn store(&self, position: usize, bytes: &[u8]) {
+        let log = self.inner.log.as_ref().map(|log| log.lock());
+        let written = self.node.region().write(position, bytes);
+        debug_assert!(written.is_ok(), "the region has room for what is mapped");
+        if let Some(mut log) = log {
+            log.ops.push(Op::Write {
+                file: self.id,
+                position,
+                bytes: bytes.into(),
+            });
+        }
     }
 }

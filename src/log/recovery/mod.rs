@@ -20,13 +20,14 @@ use crate::format::durable_end::Slot;
 use crate::format::metadata::{PartitionMetadata, TopicId};
 use crate::format::seal::FrameDigest;
 use crate::log::Log;
-use crate::log::durable_ends::DurableEnds;
+use crate::log::durable_ends::{DurableEnds, DurablePoint};
 use crate::log::epochs::Epochs;
 use crate::log::group_commit::GroupCommit;
 use crate::log::names::FileKind;
 use crate::log::producer_state::ProducerState;
 use crate::log::scan::{Check, Scanner};
 use crate::log::segment::Segment;
+use crate::log::staging::Staged;
 use crate::log::tail::{self, Floor, WalkPlan, Walked};
 use crate::log::writer::Writer;
 use crate::record::{Offset, Timestamp, TopicPartition};
@@ -36,6 +37,7 @@ use self::last::LastSegment;
 mod last;
 mod offline;
 mod sealed;
+mod staged;
 mod state;
 
 /// What opening one partition's log takes.
@@ -123,12 +125,15 @@ struct Recovery<'a> {
     fatal_damage: Option<Error>,
     report: PartitionRecovery,
     names_unsynced: bool,
+    /// Parts of a stage, to be removed when what they hold is on the device.
+    stage_parts: Vec<PathBuf>,
 }
 
 impl<'a> Recovery<'a> {
     fn run(request: &'a OpenRequest<'a>) -> Result<(Log, PartitionRecovery)> {
         let mut recovery = Self::new(request)?;
         let sealed = recovery.open_sealed_segments()?;
+        recovery.take_over_stage()?;
         let before = sealed.last().and_then(|segment| segment.seal());
         let last = recovery.open_last_segment(before.map(|seal| seal.end_offset))?;
         recovery.into_log(sealed, last)
@@ -158,6 +163,7 @@ impl<'a> Recovery<'a> {
             former_end,
             report,
             names_unsynced,
+            stage_parts: Vec::new(),
         };
         recovery.load_epochs()?;
         recovery.load_producers();
@@ -249,7 +255,9 @@ impl<'a> Recovery<'a> {
         } else {
             request.start
         };
-        let writer = Writer {
+        let mut writer = Writer {
+            flushed: DurablePoint::start_of(last.segment.base()),
+            staged: Staged::new(request.topic_id, self.stage_parts),
             active: last.segment,
             position: last.position,
             next_offset: end,
@@ -268,6 +276,7 @@ impl<'a> Recovery<'a> {
             uncut: false,
             closed: false,
         };
+        writer.flushed = writer.point();
         let log = Log {
             id: request.id.clone(),
             dir: request.dir.clone(),

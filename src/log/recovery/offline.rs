@@ -12,11 +12,13 @@ use crate::disk::{AppendFile, DiskFile, Map};
 use crate::error::{Error, Result};
 use crate::format::seal::FrameDigest;
 use crate::log::Log;
+use crate::log::durable_ends::DurablePoint;
 use crate::log::epochs::Epochs;
 use crate::log::group_commit::GroupCommit;
 use crate::log::index::{IndexBuilder, SegmentIndex};
 use crate::log::producer_state::ProducerState;
 use crate::log::segment::Segment;
+use crate::log::staging::Staged;
 use crate::log::writer::Writer;
 use crate::record::Offset;
 
@@ -31,6 +33,8 @@ pub(super) fn open(request: &OpenRequest<'_>, error: Error) -> Result<(Log, Part
     let writer = Writer {
         active: Arc::new(Segment::active(start, file, SegmentIndex::default())),
         position: 0,
+        flushed: DurablePoint::start_of(start),
+        staged: Staged::new(request.topic_id, Vec::new()),
         next_offset: start,
         index: IndexBuilder::new(request.config.index_interval_bytes),
         index_full: false,
@@ -98,6 +102,10 @@ impl DiskFile for NoFile {
     }
 
     fn map(&self, _capacity: usize) -> io::Result<Map> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn map_for_storing(&self, _len: usize) -> io::Result<Map> {
         Err(io::ErrorKind::NotFound.into())
     }
 }
