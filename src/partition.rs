@@ -1,12 +1,12 @@
 //! A partition: orders writers, publishes the readable end, wakes readers.
 
+use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 
 use crate::broker::{BrokerState, Housekeeping};
 use crate::clock::Clock;
@@ -24,6 +24,9 @@ use crate::record::{Offset, Position, Record, Timestamp, TopicPartition};
 /// A batch builder starts with this much room, and grows to what it is used for.
 const FIRST_BUILDER_BYTES: usize = 4 << 10;
 
+/// One that has grown beyond this is not kept: every thread that appends has one.
+const LARGEST_WARM_BUILDER: usize = 256 << 10;
+
 /// What everybody who uses a partition shares.
 #[derive(Debug)]
 pub(crate) struct PartitionState {
@@ -39,8 +42,12 @@ pub(crate) struct PartitionState {
     closed: AtomicBool,
     /// Somebody waits for a sync: the housekeeping thread runs one as soon as it can.
     sync_requested: AtomicBool,
-    /// A warm builder for [`Partition::append`], with the codec it was made for.
-    builder: Mutex<Option<(Compression, BatchBuilder)>>,
+}
+
+thread_local! {
+    /// A warm builder for [`Partition::append`], with the codec it was made for. A thread's own, so that
+    /// threads share nothing but the log's mutex.
+    static BUILDER: Cell<Option<(Compression, BatchBuilder)>> = const { Cell::new(None) };
 }
 
 impl PartitionState {
@@ -59,7 +66,6 @@ impl PartitionState {
             dirty: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             sync_requested: AtomicBool::new(false),
-            builder: Mutex::new(None),
         }
     }
 
@@ -84,23 +90,32 @@ impl PartitionState {
         batch: &mut [u8],
         durability: Durability,
     ) -> Result<Appended> {
-        self.check_open()?;
         let config = self.config.load();
         let context = AppendContext {
             config: &config,
             durability: config.durability.max(durability),
             now: self.clock.wall(),
         };
+        self.append_in(batch, context)
+    }
+
+    #[inline]
+    fn append_in(
+        self: &Arc<Self>,
+        batch: &mut [u8],
+        context: AppendContext<'_>,
+    ) -> Result<Appended> {
+        self.check_open()?;
+        let config = context.config;
         let appended = self.log.append(batch, context)?;
         self.waiters.wake_all();
-        let unflushed = appended.end_offset.saturating_sub(self.log.durable_end());
-        if config
-            .flush_messages
-            .is_some_and(|limit| unflushed >= limit)
-        {
+        let is_flush_due = config.flush_messages.is_some_and(|limit| {
+            appended.end_offset.saturating_sub(self.log.durable_end()) >= limit
+        });
+        if is_flush_due {
             self.wait_durable(appended.end_offset)?;
         } else {
-            self.schedule_sync(&config);
+            self.schedule_sync(config);
         }
         Ok(appended)
     }
@@ -110,7 +125,9 @@ impl PartitionState {
         let Some(interval) = config.flush_ms else {
             return;
         };
-        if !self.dirty.swap(true, Ordering::AcqRel) {
+        // The fence of the wake-up stands between the append and this look, as the one in `sync_now`
+        // does between the other two: one of the sides sees what the other did.
+        if !self.dirty.load(Ordering::Relaxed) && !self.dirty.swap(true, Ordering::AcqRel) {
             self.housekeeping
                 .sync_at(self.clock.monotonic() + interval, self);
         }
@@ -161,6 +178,7 @@ impl PartitionState {
         // Before the sync: what is appended from here on asks for another one.
         self.dirty.store(false, Ordering::Release);
         self.sync_requested.store(false, Ordering::Release);
+        fence(Ordering::SeqCst);
         let synced = self.wait_durable(self.log.end_offset());
         self.log.rest();
         // A topic that was deleted, before or meanwhile, has nothing to sync: that is no failure.
@@ -230,18 +248,6 @@ impl PartitionState {
         }
     }
 
-    fn take_builder(&self, codec: Compression) -> BatchBuilder {
-        match self.builder.lock().take() {
-            Some((known, builder)) if known == codec => builder,
-            _ => BatchBuilder::new(FIRST_BUILDER_BYTES, codec),
-        }
-    }
-
-    fn give_builder(&self, codec: Compression, mut builder: BatchBuilder) {
-        builder.clear();
-        *self.builder.lock() = Some((codec, builder));
-    }
-
     /// Refuses all further use, and lets those who wait find that out.
     pub(crate) fn shut(&self) {
         self.closed.store(true, Ordering::Release);
@@ -295,14 +301,21 @@ impl Partition {
     /// ```
     pub fn append(&self, records: &[Record<'_>]) -> Result<Offset> {
         self.broker.check_open()?;
-        let config = self.state.config();
-        let codec = codec_of(&config);
-        let mut builder = self.state.take_builder(codec);
-        let appended = self.build(&mut builder, records, &config).and_then(|()| {
-            let batch = builder.finish(ProducerStamp::NONE, false)?;
-            self.state.append(batch, config.durability)
-        });
-        self.state.give_builder(codec, builder);
+        let config = self.state.config.load();
+        let now = self.state.clock.wall();
+        let mut builder = take_builder(codec_of(&config));
+        let appended = self
+            .build(&mut builder, records, &config, now)
+            .and_then(|()| {
+                let batch = builder.finish(ProducerStamp::NONE, false)?;
+                let context = AppendContext {
+                    config: &config,
+                    durability: config.durability,
+                    now,
+                };
+                self.state.append_in(batch, context)
+            });
+        give_builder(codec_of(&config), builder);
         let appended = appended?;
         if config.durability == Durability::Synced {
             self.state.wait_durable(appended.end_offset)?;
@@ -315,6 +328,7 @@ impl Partition {
         builder: &mut BatchBuilder,
         records: &[Record<'_>],
         config: &TopicConfig,
+        now: Timestamp,
     ) -> Result<()> {
         if records.is_empty() {
             return Err(Error::InvalidRecord {
@@ -323,7 +337,6 @@ impl Partition {
             });
         }
         let limit = config.max_message_bytes;
-        let now = self.broker.clock().wall();
         for record in records {
             let timestamp = record.timestamp.unwrap_or(now);
             check_timestamp(self.id().topic(), timestamp)?;
@@ -392,6 +405,20 @@ impl Partition {
     pub fn flush(&self) -> Result<()> {
         self.state.check_open()?;
         self.state.wait_durable(self.state.log().end_offset())
+    }
+}
+
+fn take_builder(codec: Compression) -> BatchBuilder {
+    match BUILDER.take() {
+        Some((known, builder)) if known == codec => builder,
+        _ => BatchBuilder::new(FIRST_BUILDER_BYTES, codec),
+    }
+}
+
+fn give_builder(codec: Compression, mut builder: BatchBuilder) {
+    if builder.size() <= LARGEST_WARM_BUILDER {
+        builder.clear();
+        BUILDER.set(Some((codec, builder)));
     }
 }
 

@@ -83,8 +83,8 @@ impl AppendFile {
     }
 
     /// Has readers look in a stage for the bytes from its start on; or for all in the file again.
-    pub(super) fn show_stage(&self, staging: Option<Staging>) {
-        self.staging.store(staging.map(Arc::new));
+    pub(super) fn show_stage(&self, staging: Option<Arc<Staging>>) {
+        self.staging.store(staging);
     }
 
     /// Position up to which readers look in the file.
@@ -122,6 +122,13 @@ impl AppendFile {
     pub(crate) fn publish(&self, end: u64) {
         // A sync that began before a roll may end after it: the later end stands.
         self.published.fetch_max(end, Ordering::Release);
+    }
+
+    /// The same for the appender, whose `end` is the highest of all.
+    #[inline]
+    pub(crate) fn publish_next(&self, end: u64) {
+        debug_assert!(end >= self.published(), "the published end only rises");
+        self.published.store(end, Ordering::Release);
     }
 
     /// Cuts the file at `len`, which is at or above the published end.

@@ -53,7 +53,7 @@ pub(crate) struct Stage {
 #[derive(Debug)]
 struct Part {
     path: PathBuf,
-    map: Arc<Map>,
+    staging: Arc<Staging>,
 }
 
 /// The part that is being filled.
@@ -138,20 +138,16 @@ impl Stage {
     ) -> bool {
         debug_assert!(self.is_flushed(), "a part is left when the file has it");
         self.leave(file);
-        let Some(map) = self.take_part(disk, path) else {
+        let Some(staging) = self.take_part(disk, path, start, header.len()) else {
             return false;
         };
+        let map = Arc::clone(&staging.map);
         // SAFETY: `take_part` found nobody else to hold the map.
         unsafe { map.store(0, header) };
-        let header_len = header.len();
-        file.show_stage(Some(Staging {
-            start,
-            header_len,
-            map: Arc::clone(&map),
-        }));
+        file.show_stage(Some(staging));
         self.open = Some(Open {
             map,
-            header_len,
+            header_len: header.len(),
             start,
             flushed: start,
             end: start,
@@ -161,33 +157,37 @@ impl Stage {
     }
 
     /// A part that nobody holds, made if there are few.
-    fn take_part(&mut self, disk: &dyn Disk, path: impl Fn(u64) -> PathBuf) -> Option<Arc<Map>> {
-        for part in &mut self.parts {
-            if let Some(map) = Arc::get_mut(&mut part.map) {
-                map.forget_shown();
-                return Some(Arc::clone(&part.map));
-            }
+    fn take_part(
+        &mut self,
+        disk: &dyn Disk,
+        path: impl Fn(u64) -> PathBuf,
+        start: u64,
+        header_len: usize,
+    ) -> Option<Arc<Staging>> {
+        let unused = self.parts.iter_mut().find_map(|part| part.taken(start));
+        if unused.is_some() || self.parts.len() == MOST_PARTS {
+            return unused;
         }
-        if self.parts.len() == MOST_PARTS {
-            return None;
-        }
-        let path = (0..)
+        // Of so many numbers one is free.
+        let taken = self.left_over.len() + self.parts.len();
+        let path = (0..=taken as u64)
             .map(path)
-            .find(|path| !self.is_taken(path))
-            .unwrap_or_default();
-        let map = match make_part(disk, &path) {
-            Ok(map) => Arc::new(map),
+            .find(|path| !self.is_taken(path))?;
+        let Ok(map) = make_part(disk, &path) else {
             // Without it all works as well, at the cost of system calls.
-            Err(_) => {
-                let _ = disk.remove_file(&path);
-                return None;
-            }
+            let _ = disk.remove_file(&path);
+            return None;
         };
+        let staging = Arc::new(Staging {
+            start,
+            header_len,
+            map: Arc::new(map),
+        });
         self.parts.push(Part {
             path,
-            map: Arc::clone(&map),
+            staging: Arc::clone(&staging),
         });
-        Some(map)
+        Some(staging)
     }
 
     fn is_taken(&self, path: &Path) -> bool {
@@ -241,6 +241,16 @@ impl Stage {
     }
 }
 
+impl Part {
+    /// What readers will see of the part, if nobody holds it or its map.
+    fn taken(&mut self, start: u64) -> Option<Arc<Staging>> {
+        let staging = Arc::get_mut(&mut self.staging)?;
+        Arc::get_mut(&mut staging.map)?.forget_shown();
+        staging.start = start;
+        Some(Arc::clone(&self.staging))
+    }
+}
+
 impl Open {
     /// Where in the map the byte of this position is.
     fn at(&self, position: u64) -> usize {
@@ -253,6 +263,6 @@ impl Open {
 /// none would end the process.
 fn make_part(disk: &dyn Disk, path: &Path) -> std::io::Result<Map> {
     let file = disk.open(path, OpenMode::Truncate)?;
-    write_all_at(&*file, &[0; STAGE_LEN], 0)?;
+    write_all_at(&*file, &vec![0; STAGE_LEN], 0)?;
     file.map_for_storing(STAGE_LEN)
 }

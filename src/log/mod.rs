@@ -170,7 +170,7 @@ impl Log {
         let appended = writer.append(self, batch, context)?;
         self.end.store(writer.next_offset, Ordering::Release);
         if context.config.durability < Durability::Synced {
-            writer.active.file().publish(writer.position);
+            writer.active.file().publish_next(writer.position);
             self.readable_end
                 .store(writer.next_offset, Ordering::Release);
         }

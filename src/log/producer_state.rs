@@ -84,12 +84,12 @@ impl ProducerState {
         header: &BatchHeader,
         partition: &TopicPartition,
     ) -> Result<Verdict> {
-        let Some(producer) = self.producers.get(&header.producer_id) else {
-            return Ok(Verdict::Append);
-        };
         if header.producer_id < 0 || header.attributes.is_control() {
             return Ok(Verdict::Append);
         }
+        let Some(producer) = self.producers.get(&header.producer_id) else {
+            return Ok(Verdict::Append);
+        };
         if header.producer_epoch < producer.epoch {
             let (id, old, new) = (header.producer_id, header.producer_epoch, producer.epoch);
             return Err(Error::Fenced {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use streamlog::sim::{Operation, SimDisk};
-use streamlog::{Broker, Durability, Position, Record, TopicConfig};
+use streamlog::{Broker, Durability, ManualClock, Position, Record, TopicConfig};
 
 /// Does something 100 times, and says how many calls that made, by kind.
 fn calls(disk: &SimDisk, mut action: impl FnMut()) -> Vec<(Operation, u64)> {
@@ -19,8 +19,14 @@ fn calls(disk: &SimDisk, mut action: impl FnMut()) -> Vec<(Operation, u64)> {
 }
 
 fn open(config: TopicConfig) -> (SimDisk, Broker) {
+    open_at(config, &ManualClock::new(0))
+}
+
+fn open_at(config: TopicConfig, clock: &ManualClock) -> (SimDisk, Broker) {
     let disk = SimDisk::new();
-    let builder = Broker::builder("data").storage(disk.clone());
+    let builder = Broker::builder("data")
+        .storage(disk.clone())
+        .clock(clock.clone());
     let broker = builder.background(false).open().unwrap();
     let topic = broker.create_topic("t", config).unwrap();
     // The first append of a log also makes the names of its files durable.
@@ -30,14 +36,51 @@ fn open(config: TopicConfig) -> (SimDisk, Broker) {
 }
 
 #[test]
-fn an_append_makes_one_write() {
+fn an_append_makes_one_write_at_most() {
     let (disk, broker) = open(TopicConfig::default());
     let partition = broker.topic("t").unwrap().partition(0).unwrap();
-    for records in [1, 100] {
-        let batch = vec![Record::value_only("v"); records];
-        let made = calls(&disk, || assert!(partition.append(&batch).is_ok()));
-        assert_eq!(made, [(Operation::Write, 100)], "{records} at once");
+    let large = vec![0; 20_000];
+    let made = calls(&disk, || {
+        assert!(partition.append(&[Record::value_only(&large)]).is_ok());
+    });
+    assert_eq!(made, [(Operation::Write, 100)]);
+    // Small ones gather, once the partition is in use: the first of them make the place.
+    let small = [Record::value_only("v")];
+    calls(&disk, || assert!(partition.append(&small).is_ok()));
+    let made = calls(&disk, || assert!(partition.append(&small).is_ok()));
+    assert_eq!(made, []);
+    let batch = vec![Record::value_only("v"); 100];
+    let made = calls(&disk, || assert!(partition.append(&batch).is_ok()));
+    let [(Operation::Write, writes)] = made[..] else {
+        panic!("{made:?}");
+    };
+    assert!(writes <= 3, "100 batches of 1.2 kB in {writes} writes");
+}
+
+#[test]
+fn a_partition_at_rest_keeps_no_stage() {
+    let clock = ManualClock::new(0);
+    let (disk, broker) = open_at(TopicConfig::default(), &clock);
+    let partition = broker.topic("t").unwrap().partition(0).unwrap();
+    let small = [Record::value_only("v")];
+    calls(&disk, || assert!(partition.append(&small).is_ok()));
+    let stages = || {
+        let files = disk.files().into_iter();
+        let is_stage = |(path, _): &(std::path::PathBuf, u64)| {
+            path.extension()
+                .is_some_and(|extension| extension == "stage")
+        };
+        files.filter(is_stage).count()
+    };
+    assert_eq!(stages(), 1);
+    // The first sync ends what was, and the second finds next to nothing.
+    for _ in 0..2 {
+        partition.append(&small).unwrap();
+        clock.advance(Duration::from_secs(2));
+        broker.run_housekeeping().unwrap();
     }
+    assert_eq!(stages(), 0);
+    assert_eq!(partition.durable_end(), 103);
 }
 
 #[test]

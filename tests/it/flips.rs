@@ -1,8 +1,8 @@
 //! Every bit of a small data directory, flipped one at a time: whatever it hits, no wrong record comes
 //! out, nothing panics, and what does not lie in the hit batch is still served.
 //!
-//! Method: two directories, one after an orderly close and one after a kill, each with one partition
-//! of several segments. For each bit of each file: open a copy with that bit flipped, read everything
+//! Method: three directories, one after an orderly close, one after a kill, and one after a kill while
+//! batches were staged, each with one partition of several segments. For each bit of each file: open a copy with that bit flipped, read everything
 //! in every way, compare with what was written, and note what became of it.
 
 use std::collections::BTreeMap;
@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use streamlog::Offset;
 use streamlog::sim::SimDisk;
-use streamlog::{Broker, Offset};
 
 use crate::support::{self, Model, Seen, append, log_file, partition, read_all, small_segments};
 
 const SALT: u64 = 3;
-/// Both directories together must have at least this many bits: a log of 16 KiB.
+/// All directories together must have at least this many bits: a log of 16 KiB.
 const BITS: usize = 16 * 1024 * 8;
 
 type Batches = BTreeMap<PathBuf, Vec<(Range<usize>, Range<Offset>)>>;
@@ -31,6 +31,16 @@ struct Sample {
     durable: Offset,
     /// Byte ranges of batches by file, with their offsets.
     batches: Batches,
+}
+
+/// How a directory came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Closed,
+    /// Killed, with some batches behind the durable end.
+    Killed,
+    /// Killed, with some batches behind the durable end, and those staged.
+    Staged,
 }
 
 /// What became of a flipped bit.
@@ -50,7 +60,7 @@ struct Tally {
 
 #[test]
 fn no_flipped_bit_of_a_closed_log_gives_a_wrong_record() {
-    let sample = Sample::new(true);
+    let sample = Sample::new(End::Closed);
     let tally = sample.flip_every_bit();
     println!("closed: {tally:?}");
     assert_eq!(tally.cut, 0, "after an orderly close there is no torn tail");
@@ -58,9 +68,17 @@ fn no_flipped_bit_of_a_closed_log_gives_a_wrong_record() {
 
 #[test]
 fn no_flipped_bit_of_a_killed_log_gives_a_wrong_record() {
-    let sample = Sample::new(false);
+    let sample = Sample::new(End::Killed);
     let tally = sample.flip_every_bit();
     println!("killed: {tally:?}");
+    assert!(tally.cut > 0);
+}
+
+#[test]
+fn no_flipped_bit_of_a_staged_log_gives_a_wrong_record() {
+    let sample = Sample::new(End::Staged);
+    let tally = sample.flip_every_bit();
+    println!("staged: {tally:?}");
     assert!(tally.cut > 0);
 }
 
@@ -75,16 +93,16 @@ fn the_flipped_logs_are_large_enough() {
             .map(|(_, len)| len * 8)
             .sum::<u64>()
     };
-    let total = bits(Sample::new(true)) + bits(Sample::new(false));
+    let total = bits(Sample::new(End::Closed)) + bits(Sample::new(End::Killed));
     assert!(total >= BITS as u64, "only {total} bits");
 }
 
 impl Sample {
-    fn new(close: bool) -> Self {
+    fn new(end: End) -> Self {
         let disk = SimDisk::new();
-        let broker = support::open(&disk).unwrap();
+        let mut broker = support::open(&disk).unwrap();
         broker.create_topic("t", small_segments()).unwrap();
-        let log = partition(&broker, "t", 0);
+        let mut log = partition(&broker, "t", 0);
         let mut rolled = 0;
         let mut count = 0;
         while rolled < 5 || count % 7 != 0 {
@@ -97,15 +115,23 @@ impl Sample {
                 .count();
         }
         log.flush().unwrap();
+        if end == End::Killed {
+            // Whose first batches are not staged.
+            broker.close().unwrap();
+            broker = support::open(&disk).unwrap();
+            log = partition(&broker, "t", 0);
+        }
         let durable = log.durable_end();
         for count in [2, 1, 3, 1] {
             append(&log, SALT, count).unwrap();
         }
         let written = log.high_watermark();
         let killed = disk.duplicate();
-        let batches = batches_of(&broker, &disk, written);
+        assert!(broker.recovery_report().is_clean());
         broker.close().unwrap();
-        let (disk, durable) = if close {
+        let in_files = if end == End::Staged { durable } else { written };
+        let batches = batches_of(&disk, in_files);
+        let (disk, durable) = if end == End::Closed {
             (disk.duplicate(), written)
         } else {
             (killed, durable)
@@ -187,7 +213,7 @@ impl Sample {
             .partitions
             .iter()
             .any(|(_, partition)| !partition.rebuilt.is_empty());
-        if cut {
+        if cut || seen.end < self.model.end() {
             tally.cut += 1;
         } else if !seen.errors.is_empty() || report.has_damage() {
             tally.reported += 1;
@@ -205,7 +231,14 @@ impl Sample {
             let hit = batches.iter().find(|(bytes, _)| bytes.contains(&byte));
             hit.map(|(_, offsets)| offsets.clone())
         });
-        let end = if cut { seen.end } else { self.model.end() };
+        let is_staged = path
+            .extension()
+            .is_some_and(|extension| extension == "stage");
+        let end = if cut || is_staged {
+            seen.end
+        } else {
+            self.model.end()
+        };
         assert!(end >= self.durable, "cut below the durable end, at {end}");
         let hit = hit.unwrap_or(0..0);
         let lost: Vec<_> = seen
@@ -246,8 +279,7 @@ impl Tally {
 }
 
 /// Where each batch lies: reads lengths and offset deltas from the files.
-fn batches_of(broker: &Broker, disk: &SimDisk, written: Offset) -> Batches {
-    assert!(broker.recovery_report().is_clean());
+fn batches_of(disk: &SimDisk, written: Offset) -> Batches {
     let mut batches = BTreeMap::new();
     let mut next = 0;
     while next < written {
