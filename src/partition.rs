@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::format::Compression;
 use crate::format::batch::{BatchBuilder, HEADER_LEN, ProducerStamp};
 use crate::log::{AppendContext, Log};
-pub(crate) use crate::log::{Appended, Cursor, FetchedBatch};
+pub(crate) use crate::log::{Appended, Cursor, FetchedBatch, Peeked};
 
 use crate::notify::Waiters;
 use crate::reader::{self, Reader};
@@ -193,6 +193,19 @@ impl PartitionState {
     pub(crate) fn fetch(&self, cursor: &mut Cursor) -> Result<Option<FetchedBatch>> {
         self.check_open()?;
         self.log.fetch(cursor)
+    }
+
+    /// True if [`Self::fetch`] would say that there is nothing at `offset` yet.
+    #[inline]
+    pub(crate) fn is_idle_at(&self, offset: Offset) -> bool {
+        !self.closed.load(Ordering::Acquire) && self.log.is_idle_at(offset)
+    }
+
+    /// The batch that follows the last fetched one, if finding it is cheap; see [`Log::peek`].
+    #[inline]
+    pub(crate) fn peek<'a>(&self, cursor: &'a Cursor) -> Option<Peeked<'a>> {
+        self.check_open().ok()?;
+        self.log.peek(cursor)
     }
 
     /// The offset that a position stands for right now.

@@ -189,6 +189,12 @@ impl Assigned {
         }
     }
 
+    /// True if a look for records would find neither a record nor an error.
+    #[inline]
+    pub(super) fn is_idle(&self) -> bool {
+        self.paused || self.reader.is_idle()
+    }
+
     /// Moves records into `records` until the partition's end, or until there is no room.
     pub(super) fn take(
         &mut self,
@@ -197,7 +203,7 @@ impl Assigned {
         policy: Option<Position>,
     ) -> Result<()> {
         while !room.is_used_up() && self.ready(policy)? {
-            let Some(run) = self.reader.take(room.records) else {
+            let Some(run) = self.reader.take_up_to(room.records, room.bytes) else {
                 break;
             };
             room.records -= run.len();

@@ -4,7 +4,8 @@
 //! * `position` is the next offset to hand out. It moves when records are handed out, and past
 //!   control batches and emptied ones; never back, except by [`PartitionReader::seek`].
 //! * After an error nothing has moved: the next call meets the same batch again.
-//! * The rest of a fetched batch waits in `run`; the cursor stands behind that batch already.
+//! * The rest of a fetched batch waits in `run`; the cursor stands behind that batch already. No
+//!   batch is fetched ahead: `run` never holds more than the rest of one, between calls.
 //!
 //! Elsewhere: finding and mapping the batch (`log`), decoding its records ([`run`](super::run)),
 //! choosing where to start ([`assignment`](super::assignment)).
@@ -72,9 +73,18 @@ impl PartitionReader {
         self.run.as_ref().is_some_and(|run| !run.is_empty())
     }
 
+    /// True if there is no record, and no error to tell either: a few atomic loads.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.has_record() && self.partition.is_idle_at(self.cursor.next_offset)
+    }
+
     /// Sees to it that a record is at hand; false at the end of what is readable.
     pub(crate) fn ready(&mut self) -> Result<bool> {
-        while !self.has_record() {
+        if self.is_idle() {
+            return Ok(false);
+        }
+        while !self.has_record() && !self.extend_run() {
             let Some(batch) = self.partition.fetch(&mut self.cursor)? else {
                 return Ok(false);
             };
@@ -93,6 +103,34 @@ impl PartitionReader {
             self.run = Some(run);
         }
         Ok(true)
+    }
+
+    /// Takes the batch behind the run into it, if that is easily done; false if nothing has changed.
+    #[inline]
+    fn extend_run(&mut self) -> bool {
+        let Some(run) = &mut self.run else {
+            return false;
+        };
+        let Some(next) = self.partition.peek(&self.cursor) else {
+            return false;
+        };
+        let extended = run.extend(&next);
+        if extended {
+            let header = next.header;
+            self.cursor.pass(&header);
+        }
+        extended
+    }
+
+    /// Hands out up to `count` records: of what is at hand and, while that is fewer and less than
+    /// `bytes` bytes, of the batches behind it that are as easily had.
+    pub(crate) fn take_up_to(&mut self, count: usize, bytes: usize) -> Option<RecordRun> {
+        while let Some(run) = &self.run
+            && run.len() < count
+            && run.byte_len() < bytes
+            && self.extend_run()
+        {}
+        self.take(count)
     }
 
     /// Hands out up to `count` records that are at hand.

@@ -1,8 +1,13 @@
-//! A run: consecutive records of one batch, decoded as they are looked at.
+//! A run: consecutive records of one partition, decoded as they are looked at.
 //!
-//! A run is made once per fetched batch. Making it decompresses and checks the whole batch, so that
-//! walking it afterwards cannot fail. Invariants:
-//! * The bytes `at..end` hold `left` well-formed records, one after the other.
+//! A run begins with one fetched batch. Making it decompresses and checks the whole batch, so that
+//! walking it afterwards cannot fail. Batches that lie behind it in the same map are taken in without
+//! a run of their own ([`RecordRun::extend`]): a log of single-record batches is then a few long runs.
+//! Invariants:
+//! * The bytes `at..end` hold `left` well-formed records: those of the current batch up to
+//!   `batch_end`, then whole batches with their headers. Only the last batch may be cut, between two
+//!   records.
+//! * All batches have the leader epoch of the first.
 //! * The bytes live as long as the run (or any clone), whatever becomes of the segment, the topic or
 //!   the broker: a run shares the map it shows, or owns what it decompressed.
 //!
@@ -19,9 +24,8 @@ use crate::error::{Error, Result};
 use crate::format::TimestampType;
 use crate::format::batch::{BatchHeader, HEADER_LEN};
 use crate::format::compression::{Codec, DecompressError, decompress};
-use crate::format::record::{RecordView, check_records, read_record};
-use crate::format::varint::read_varint;
-use crate::partition::FetchedBatch;
+use crate::format::record::{RecordView, check_records, skip_record, take_record};
+use crate::partition::{FetchedBatch, Peeked};
 use crate::record::{Offset, Timestamp, TopicPartition};
 
 /// Most bytes that the records of one batch may decompress to. The format states no uncompressed
@@ -34,14 +38,18 @@ pub(crate) const MAX_DECOMPRESSED_BYTES: usize = 256 << 20;
 pub(crate) struct RecordRun {
     partition: TopicPartition,
     bytes: RunBytes,
-    /// Where the next record starts.
+    /// Where the next record starts, or its batch if that is another one.
     at: usize,
+    /// Where the current batch ends, if it is not cut: the next one's header follows.
+    batch_end: usize,
     /// Where the last record ends.
     end: usize,
     /// How many records there are in `at..end`.
     left: usize,
+    /// Of the current batch.
     stamp: BatchStamp,
-    /// One past the batch's last offset, which compaction may have taken.
+    /// The offset to go on from after the last record: one past its batch's last offset, which
+    /// compaction may have taken; the next record's, if the batch is cut.
     end_offset: Offset,
 }
 
@@ -109,6 +117,7 @@ impl RecordRun {
             .map_err(|invalid| corrupt(partition, header, at + invalid.at, invalid.reason))?;
         Ok(Self {
             partition: partition.clone(),
+            batch_end: bytes.len(),
             end: bytes.len(),
             bytes,
             at,
@@ -116,6 +125,34 @@ impl RecordRun {
             stamp: BatchStamp::of(header),
             end_offset: header.next_offset(),
         })
+    }
+
+    /// Takes in the batch that lies right behind the run, records checked; false, and nothing has
+    /// changed, if it has to be fetched by itself.
+    #[inline]
+    pub(crate) fn extend(&mut self, next: &Peeked<'_>) -> bool {
+        let header = &next.header;
+        let is_plain = header.attributes.compression() == Codec::None
+            && !header.attributes.is_control()
+            && header.records_count > 0
+            && header.leader_epoch == self.stamp.leader_epoch;
+        let RunBytes::Mapped(bytes) = &mut self.bytes else {
+            return false;
+        };
+        // A run that is cut ends inside a batch: nothing lies behind it.
+        if !is_plain || bytes.len() != self.end {
+            return false;
+        }
+        let records = next.batch.get(HEADER_LEN..).unwrap_or_default();
+        if check_records(records, header).is_err()
+            || !bytes.extend(next.shown, next.at, next.batch.len())
+        {
+            return false;
+        }
+        self.end += next.batch.len();
+        self.left += usize::try_from(header.records_count).unwrap_or(0);
+        self.end_offset = header.next_offset();
+        true
     }
 
     /// How many records are left.
@@ -135,17 +172,17 @@ impl RecordRun {
         self.stamp.leader_epoch
     }
 
-    /// Bytes that the records take.
+    /// Bytes that the records take, with the headers between them.
     pub(crate) fn byte_len(&self) -> usize {
         self.end.saturating_sub(self.at)
     }
 
-    /// One past the last offset of the batch, whether or not that record is still there.
+    /// The offset to go on from after the last record, whether or not there is a record with it.
     pub(crate) fn end_offset(&self) -> Offset {
         self.end_offset
     }
 
-    /// The offset to go on from: that of the next record, or behind the batch if there is none.
+    /// The offset to go on from: that of the next record, or behind the run if there is none.
     pub(crate) fn next_offset(&self) -> Offset {
         self.iter()
             .next()
@@ -168,35 +205,53 @@ impl RecordRun {
         first.left = count.min(self.left);
         self.skip(first.left);
         first.end = self.at;
+        first.end_offset = self.next_offset();
         first
     }
 
     /// Steps over records without decoding them.
     fn skip(&mut self, count: usize) {
+        let mut walk = self.iter();
         for _ in 0..count {
-            let mut at = self.at;
-            let Ok(length) = read_varint(&self.bytes, &mut at) else {
+            if !walk.step_over() {
                 break;
-            };
-            self.at = at.saturating_add(usize::try_from(length).unwrap_or(0));
+            }
         }
+        let (stamp, in_batch, behind) = (walk.stamp, walk.records.len(), walk.behind.len());
+        self.stamp = stamp;
+        self.at = self.end - behind - in_batch;
+        self.batch_end = self.batch_end.max(self.end - behind);
         self.left -= count.min(self.left);
     }
 
     /// The next record.
     pub(crate) fn next(&mut self) -> Option<ConsumerRecord<'_>> {
         self.left = self.left.checked_sub(1)?;
-        let view = read_record(&self.bytes, &mut self.at).ok()?;
+        if self.at == self.batch_end {
+            // Rare: a reader's runs are of one batch.
+            let behind = self.bytes.get(self.at..self.end)?;
+            let (stamp, size) = BatchStamp::parse(behind)?;
+            self.stamp = stamp;
+            self.batch_end = self.at + size;
+            self.at += HEADER_LEN;
+        }
+        let mut rest = self.bytes.get(self.at..self.batch_end.min(self.end))?;
+        let before = rest.len();
+        let view = take_record(&mut rest)?;
+        self.at += before - rest.len();
         Some(self.stamp.record(&self.partition, view))
     }
 
     /// The records that are left.
     pub(crate) fn iter(&self) -> RunIter<'_> {
+        let bytes = self.bytes.get(self.at..self.end).unwrap_or_default();
+        let in_batch = self.batch_end.saturating_sub(self.at).min(bytes.len());
+        let (records, behind) = bytes.split_at(in_batch);
         RunIter {
-            run: self,
-            bytes: &self.bytes,
-            at: self.at,
-            left: self.left,
+            partition: &self.partition,
+            records,
+            behind,
+            stamp: self.stamp,
         }
     }
 }
@@ -228,6 +283,7 @@ fn corrupt(partition: &TopicPartition, header: &BatchHeader, at: usize, reason: 
 }
 
 impl BatchStamp {
+    #[inline]
     fn of(header: &BatchHeader) -> Self {
         Self {
             base_offset: header.base_offset,
@@ -238,6 +294,14 @@ impl BatchStamp {
         }
     }
 
+    /// The stamp of the batch that `bytes` starts with, and its size. It was parsed before.
+    #[inline]
+    fn parse(bytes: &[u8]) -> Option<(Self, usize)> {
+        let header = BatchHeader::parse(bytes).ok()?;
+        Some((Self::of(&header), usize::try_from(header.size).ok()?))
+    }
+
+    #[inline]
     fn record<'a>(
         &self,
         partition: &'a TopicPartition,
@@ -258,6 +322,7 @@ impl BatchStamp {
     }
 
     /// With `LogAppendTime` the deltas still hold what the producer sent, and do not count.
+    #[inline]
     fn timestamp(&self, delta: i64) -> Timestamp {
         match self.timestamp_type {
             TimestampType::CreateTime => self.base_timestamp.saturating_add(delta),
@@ -269,24 +334,46 @@ impl BatchStamp {
 /// Iterates over the records of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct RunIter<'a> {
-    run: &'a RecordRun,
-    /// The run's bytes: borrowed once, not once a record.
-    bytes: &'a [u8],
-    at: usize,
-    left: usize,
+    partition: &'a TopicPartition,
+    /// Those of the current batch that are left.
+    records: &'a [u8],
+    /// The batches behind it.
+    behind: &'a [u8],
+    stamp: BatchStamp,
+}
+
+impl RunIter<'_> {
+    /// Goes on to the next batch; false if there is none.
+    #[inline]
+    fn enter_next_batch(&mut self) -> bool {
+        // They were checked when the run took them in: that there are none is the one way to fail.
+        let Some((stamp, size)) = BatchStamp::parse(self.behind) else {
+            return false;
+        };
+        let (batch, behind) = self.behind.split_at(size.min(self.behind.len()));
+        self.stamp = stamp;
+        self.records = batch.get(HEADER_LEN..).unwrap_or_default();
+        self.behind = behind;
+        true
+    }
+
+    /// Steps over one record; false if there is none.
+    fn step_over(&mut self) -> bool {
+        (!self.records.is_empty() || self.enter_next_batch())
+            && skip_record(&mut self.records).is_some()
+    }
 }
 
 impl<'a> Iterator for RunIter<'a> {
     type Item = ConsumerRecord<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.left = self.left.checked_sub(1)?;
+        if self.records.is_empty() && !self.enter_next_batch() {
+            return None;
+        }
         // The run was checked as a whole: this does not fail.
-        let view = read_record(self.bytes, &mut self.at).ok()?;
-        Some(self.run.stamp.record(&self.run.partition, view))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
+        let view = take_record(&mut self.records)?;
+        Some(self.stamp.record(self.partition, view))
     }
 }

@@ -227,11 +227,27 @@ impl MappedBytes {
     pub(crate) fn truncate(&mut self, len: usize) {
         self.end = self.end.min(self.start.saturating_add(len));
     }
+
+    /// Takes in the `len` bytes that lie right behind these, which are those from `at` on of `shown`;
+    /// false, and nothing has changed, if they do not, or are not of the same map.
+    #[inline]
+    pub(crate) fn extend(&mut self, shown: &Self, at: usize, len: usize) -> bool {
+        let (Some(start), Some(end)) = (shown.start.checked_add(at), self.end.checked_add(len))
+        else {
+            return false;
+        };
+        let follows = start == self.end && end <= shown.end && Arc::ptr_eq(&self.map, &shown.map);
+        if follows {
+            self.end = end;
+        }
+        follows
+    }
 }
 
 impl Deref for MappedBytes {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         // SAFETY: `AppendFile::slice` is the only maker, for a range below the published end: those
         // bytes are written. Of a file, `AppendFile` never writes or cuts them again; a stage's map is

@@ -69,6 +69,7 @@ impl Map {
     }
 
     /// How many bytes can be looked at once they are written.
+    #[inline]
     pub(crate) fn capacity(&self) -> usize {
         match &self.memory {
             Memory::File(raw) => raw.len(),
@@ -120,6 +121,7 @@ impl Map {
     /// # Safety
     /// Every byte of `range` was written, the file has not been cut below its end, and nobody
     /// writes to it while the map lives.
+    #[inline]
     pub(super) unsafe fn bytes(&self, range: Range<usize>) -> &[u8] {
         assert!(
             range.start <= range.end && range.end <= self.capacity(),

@@ -207,6 +207,7 @@ pub(crate) struct BatchHeader {
 
 impl BatchHeader {
     /// Reads the header at the start of `bytes`; the records need not be there.
+    #[inline]
     pub(crate) fn parse(bytes: &[u8]) -> Parsed<Self> {
         let header = header_bytes(bytes)?;
         if header[at::MAGIC] != MAGIC {
@@ -315,6 +316,7 @@ impl BatchHeader {
 
 /// Size of the whole batch that starts with these bytes, from the first [`FRAME_LEN`] of them. It is
 /// at least [`HEADER_LEN`]; whether so many bytes follow is for the caller to see.
+#[inline]
 pub(crate) fn batch_size(first_bytes: &[u8]) -> Parsed<usize> {
     let frame: &[u8; FRAME_LEN] = first_bytes.first_chunk().ok_or(Invalid {
         at: first_bytes.len(),
@@ -340,6 +342,7 @@ pub(crate) struct BatchView<'a> {
 
 impl<'a> BatchView<'a> {
     /// Takes the batch that `bytes` starts with; more may follow it. Does not check the CRC.
+    #[inline]
     pub(crate) fn parse(bytes: &'a [u8]) -> Parsed<Self> {
         let header = BatchHeader::parse(bytes)?;
         let batch = usize::try_from(header.size)
@@ -358,7 +361,6 @@ impl<'a> BatchView<'a> {
         &self.header
     }
 
-    #[allow(dead_code, reason = "for compaction, and topics that compress anew")]
     pub(crate) fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
@@ -369,6 +371,7 @@ impl<'a> BatchView<'a> {
         &self.bytes[HEADER_LEN..]
     }
 
+    #[inline]
     pub(crate) fn check_crc(&self) -> Parsed<()> {
         if crc32c(&self.bytes[UNPROTECTED_LEN..]) == self.header.crc {
             Ok(())
@@ -414,6 +417,7 @@ fn put<const N: usize>(batch: &mut [u8], at: usize, value: [u8; N]) {
     batch[at..at + N].copy_from_slice(&value);
 }
 
+#[inline]
 fn header_bytes(bytes: &[u8]) -> Parsed<&[u8; HEADER_LEN]> {
     bytes.first_chunk().ok_or(Invalid {
         at: bytes.len(),
@@ -428,6 +432,7 @@ fn field<const N: usize>(header: &[u8; HEADER_LEN], at: usize) -> [u8; N] {
     value
 }
 
+#[inline]
 fn not_negative(header: &[u8; HEADER_LEN], at: usize, reason: &'static str) -> Parsed<u32> {
     u32::try_from(i32::from_be_bytes(field(header, at))).map_err(|_| Invalid { at, reason })
 }

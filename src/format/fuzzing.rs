@@ -13,7 +13,7 @@ use super::compression::{Codec, DecompressError, compress, decompress};
 use super::control::{ControlMarker, marker};
 use super::crc::crc32c;
 pub use super::fuzzing_files::*;
-use super::record::{CheckedRecords, RecordView, check_records, read_record};
+use super::record::{CheckedRecords, RecordView, check_records, explain_record, read_record};
 use super::varint::{put_varlong, read_varint, read_varlong, varlong_size};
 use crate::record::Record;
 
@@ -41,7 +41,13 @@ pub fn batch(data: &[u8]) {
 /// Records, one after the other.
 pub fn record(data: &[u8]) {
     let mut at = 0;
-    while let Ok(view) = read_record(data, &mut at) {
+    loop {
+        let explained = explain_record(data, &mut { at });
+        let read = read_record(data, &mut at);
+        assert_eq!(read, explained, "both readers accept the same records");
+        let Ok(view) = read else {
+            return;
+        };
         let mut builder = BatchBuilder::new(0, Compression::None);
         builder.set_base_timestamp(0);
         push(&mut builder, &view, view.timestamp_delta);

@@ -9,6 +9,11 @@
 //! up to exactly its length, header keys are UTF-8, and every length is checked against the bytes
 //! that are there. Views borrow; nothing is allocated, whatever a count claims.
 //!
+//! There are two readers. [`take_record`] decodes a record in few instructions, and does not say what
+//! is wrong with a bad one; it is what every record of a log passes, twice: when its batch is checked
+//! and when it is handed out. [`explain_record`] reads the same layout and names the first thing that
+//! is wrong; it runs when the other gave up, and has the last word. They accept the same records.
+//!
 //! A record's timestamp is the batch's base timestamp plus the delta, *except* on a batch with
 //! [`TimestampType::LogAppendTime`](super::TimestampType), where every record reports the batch's max
 //! timestamp. Callers do that: a record alone does not know its batch.
@@ -16,7 +21,10 @@
 //! Elsewhere: the base that deltas count from, and building batches (`batch`); codecs (`compression`).
 
 use super::batch::BatchHeader;
-use super::varint::{put_varlong, read_varint, read_varlong, varlong_size};
+use super::varint::{
+    put_varlong, read_varint, read_varlong, take_length, take_nullable_length, take_varlong,
+    varlong_size,
+};
 use super::{Invalid, Parsed};
 use crate::record::Headers;
 
@@ -50,7 +58,26 @@ impl<'a> HeadersView<'a> {
         self.count
     }
 
+    /// True if the bytes hold exactly as many headers as the count says.
+    #[inline]
+    fn are_good(&self) -> bool {
+        self.count == 0
+            || self
+                .walk_to_the_end()
+                .is_ok_and(|end| end == self.bytes.len())
+    }
+
+    #[inline(never)]
+    fn walk_to_the_end(&self) -> Parsed<usize> {
+        let mut at = 0;
+        for _ in 0..self.count {
+            read_header(self.bytes, &mut at)?;
+        }
+        Ok(at)
+    }
+
     /// Keys and values in the order they were written.
+    #[inline]
     pub(crate) fn iter(&self) -> HeadersIter<'a> {
         HeadersIter {
             left: self.count,
@@ -82,8 +109,95 @@ impl<'a> Iterator for HeadersIter<'a> {
 }
 
 /// Reads the record at `at`, and moves `at` behind it.
-#[inline]
+#[cfg(any(test, feature = "__fuzzing"))]
 pub(crate) fn read_record<'a>(bytes: &'a [u8], at: &mut usize) -> Parsed<RecordView<'a>> {
+    let mut rest = bytes.get(*at..).unwrap_or_default();
+    match take_record(&mut rest) {
+        Some(record) if record.headers.are_good() => {
+            *at = bytes.len() - rest.len();
+            Ok(record)
+        }
+        _ => explain_record(bytes, at),
+    }
+}
+
+/// Takes the record at the front of `rest`; `None`, and nothing has moved, if there is none or it is
+/// bad. Of the headers only the count is looked at: they are to be checked, or were.
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "the fields that a caller does not use then cost nothing; measured"
+)]
+pub(crate) fn take_record<'a>(rest: &mut &'a [u8]) -> Option<RecordView<'a>> {
+    let mut behind_length = *rest;
+    let length = usize::try_from(take_length(&mut behind_length)?).ok()?;
+    let (record, behind) = behind_length.split_at_checked(length)?;
+    // The attributes: nothing is defined, and Kafka ignores them too.
+    let [_, fields @ ..] = record else {
+        return None;
+    };
+    let mut fields = fields;
+    let timestamp_delta = take_varlong(&mut fields)?;
+    let offset_delta = take_length(&mut fields)?;
+    let key = take_nullable(&mut fields)?;
+    let value = take_nullable(&mut fields)?;
+    let headers = match fields {
+        // No headers, and the record ends: nearly all.
+        [0] => HeadersView::default(),
+        _ => take_headers(fields)?,
+    };
+    *rest = behind;
+    Some(RecordView {
+        offset_delta,
+        timestamp_delta,
+        key,
+        value,
+        headers,
+    })
+}
+
+/// Takes a length and as many bytes. The inner `None` is null.
+#[inline]
+#[expect(
+    clippy::option_option,
+    reason = "`Result<Option<_>, ()>` by another name"
+)]
+fn take_nullable<'a>(fields: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
+    let Some(length) = take_nullable_length(fields)? else {
+        return Some(None);
+    };
+    let (field, behind) = fields.split_at_checked(usize::try_from(length).ok()?)?;
+    *fields = behind;
+    Some(Some(field))
+}
+
+/// The count, and the headers unseen: they are all that is left of the record.
+#[inline(never)]
+fn take_headers(mut fields: &[u8]) -> Option<HeadersView<'_>> {
+    let count = usize::try_from(take_length(&mut fields)?).ok()?;
+    let possible = if count == 0 {
+        fields.is_empty()
+    } else {
+        count <= fields.len() / MIN_HEADER_LEN
+    };
+    possible.then_some(HeadersView {
+        count,
+        bytes: fields,
+    })
+}
+
+/// Steps over the record at the front of `rest` without decoding it; `None` if there is none.
+#[inline]
+pub(crate) fn skip_record(rest: &mut &[u8]) -> Option<()> {
+    let mut behind_length = *rest;
+    let length = usize::try_from(take_length(&mut behind_length)?).ok()?;
+    *rest = behind_length.get(length..)?;
+    Some(())
+}
+
+/// Reads the record at `at` with an eye for what is wrong with it, and moves `at` behind it.
+#[inline(never)]
+pub(super) fn explain_record<'a>(bytes: &'a [u8], at: &mut usize) -> Parsed<RecordView<'a>> {
     let start = *at;
     let mut position = start;
     let length = read_varint(bytes, &mut position)?;
@@ -124,7 +238,6 @@ pub(crate) fn read_record<'a>(bytes: &'a [u8], at: &mut usize) -> Parsed<RecordV
     })
 }
 
-#[inline]
 fn read_headers<'a>(bytes: &'a [u8], position: &mut usize) -> Parsed<HeadersView<'a>> {
     let count_at = *position;
     let count = read_varint(bytes, position)?;
@@ -157,7 +270,6 @@ fn read_header<'a>(bytes: &'a [u8], position: &mut usize) -> Parsed<(&'a str, Op
 }
 
 /// Reads a length and as many bytes. Length -1 is null; less is refused.
-#[inline]
 fn read_nullable<'a>(bytes: &'a [u8], position: &mut usize) -> Parsed<Option<&'a [u8]>> {
     let start = *position;
     let length = read_varint(bytes, position)?;
@@ -186,24 +298,32 @@ fn read_nullable<'a>(bytes: &'a [u8], position: &mut usize) -> Parsed<Option<&'a
 /// Walks an uncompressed records section: exactly as many records as the header counts, nothing
 /// after them, and offsets that only rise and stay within the batch.
 pub(crate) fn check_records(records: &[u8], header: &BatchHeader) -> Parsed<()> {
-    let mut at = 0;
+    let mut rest = records;
     let mut least_delta = 0;
     for _ in 0..header.records_count {
-        let start = at;
-        let record = read_record(records, &mut at)?;
+        let start = rest;
+        let record = match take_record(&mut rest) {
+            Some(record) if record.headers.are_good() => record,
+            _ => {
+                let mut at = records.len() - start.len();
+                let record = explain_record(records, &mut at)?;
+                rest = &records[at..];
+                record
+            }
+        };
         if record.offset_delta < least_delta || record.offset_delta > header.last_offset_delta {
             return Err(Invalid {
-                at: start,
+                at: records.len() - start.len(),
                 reason: "offset does not rise, or leaves the batch",
             });
         }
         least_delta = record.offset_delta + 1;
     }
-    if at == records.len() {
+    if rest.is_empty() {
         Ok(())
     } else {
         Err(Invalid {
-            at,
+            at: records.len() - rest.len(),
             reason: "bytes are left after the last record",
         })
     }
@@ -212,8 +332,7 @@ pub(crate) fn check_records(records: &[u8], header: &BatchHeader) -> Parsed<()> 
 /// Iterates over records that [`check_records`] accepted. On others it ends at the first bad one.
 #[derive(Debug, Clone)]
 pub(crate) struct CheckedRecords<'a> {
-    records: &'a [u8],
-    at: usize,
+    rest: &'a [u8],
     left: u32,
 }
 
@@ -222,8 +341,7 @@ impl<'a> CheckedRecords<'a> {
     #[allow(dead_code, reason = "for compaction, and topics that compress anew")]
     pub(crate) fn new(records: &'a [u8], count: u32) -> Self {
         Self {
-            records,
-            at: 0,
+            rest: records,
             left: count,
         }
     }
@@ -235,7 +353,7 @@ impl<'a> Iterator for CheckedRecords<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        read_record(self.records, &mut self.at).ok()
+        take_record(&mut self.rest)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

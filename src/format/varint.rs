@@ -1,6 +1,10 @@
 //! Variable-length integers: zigzag, then seven bits a byte, low group first, high bit set on all
 //! bytes but the last.
 //!
+//! There are two ways to read: `read_…` says what is wrong and where; `take_…` accepts the same
+//! bytes, and says only that something is wrong. The second takes a third of the instructions, which
+//! counts where every record of a log passes.
+//!
 //! A 32-bit integer takes at most 5 bytes, a 64-bit one at most 10. A value of 32 bits has the
 //! same bytes in both widths, so there is one writer. Readers refuse what does not fit the width;
 //! they accept leading zero groups, as Kafka does, which no writer makes.
@@ -45,6 +49,65 @@ fn read_unsigned(bytes: &[u8], at: &mut usize, longest: usize) -> Parsed<u64> {
             Ok(u64::from(first & 0x7f) | u64::from(*second) << 7)
         }
         rest => read_long_unsigned(rest.unwrap_or_default(), at, longest),
+    }
+}
+
+/// Takes a 32-bit integer that is not negative off the front of `rest`; `None` if there is none.
+#[inline]
+pub(super) fn take_length(rest: &mut &[u8]) -> Option<u32> {
+    let raw = take_unsigned(rest, MAX_VARINT_LEN)?;
+    if raw & 1 == 0 {
+        u32::try_from(raw).ok().map(|raw| raw >> 1)
+    } else {
+        None
+    }
+}
+
+/// Takes a 32-bit integer off the front of `rest`, -1 or not negative: the outer `None` if there is
+/// none such, the inner one for -1.
+#[inline]
+#[expect(
+    clippy::option_option,
+    reason = "`Result<Option<_>, ()>` by another name"
+)]
+pub(super) fn take_nullable_length(rest: &mut &[u8]) -> Option<Option<u32>> {
+    /// -1 in zigzag.
+    const NULL: u64 = 1;
+    let raw = take_unsigned(rest, MAX_VARINT_LEN)?;
+    if raw & 1 == 0 {
+        u32::try_from(raw).ok().map(|raw| Some(raw >> 1))
+    } else if raw == NULL {
+        Some(None)
+    } else {
+        None
+    }
+}
+
+/// Takes a 64-bit integer off the front of `rest`; `None` if there is none.
+#[inline]
+pub(super) fn take_varlong(rest: &mut &[u8]) -> Option<i64> {
+    let raw = take_unsigned(rest, MAX_VARLONG_LEN)?;
+    Some((raw >> 1).cast_signed() ^ -((raw & 1).cast_signed()))
+}
+
+/// As [`read_unsigned`], in a shape that stays in registers: no position, no reason.
+#[inline]
+fn take_unsigned(rest: &mut &[u8], longest: usize) -> Option<u64> {
+    match **rest {
+        [first @ 0..=0x7f, ref behind @ ..] => {
+            *rest = behind;
+            Some(u64::from(first))
+        }
+        [first, second @ 0..=0x7f, ref behind @ ..] => {
+            *rest = behind;
+            Some(u64::from(first & 0x7f) | u64::from(second) << 7)
+        }
+        _ => {
+            let mut at = 0;
+            let value = read_long_unsigned(rest, &mut at, longest).ok()?;
+            *rest = rest.get(at..)?;
+            Some(value)
+        }
     }
 }
 

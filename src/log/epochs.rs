@@ -57,6 +57,14 @@ impl Epochs {
         behind.checked_sub(1).map(|index| self.entries[index].epoch)
     }
 
+    /// Where the epoch of the batch at `offset` ends; `None` if no later epoch is known.
+    pub(crate) fn next_start(&self, offset: Offset) -> Option<Offset> {
+        let behind = self
+            .entries
+            .partition_point(|entry| entry.start_offset <= offset);
+        self.entries.get(behind).map(|entry| entry.start_offset)
+    }
+
     /// One past the last offset of `epoch` (or of the latest epoch before it): the start of the next
     /// one, or the log's end.
     pub(crate) fn end_of(&self, epoch: i32, log_end: Offset) -> Offset {
@@ -97,6 +105,14 @@ mod tests {
         assert_eq!(
             (epochs.epoch_at(9), epochs.epoch_at(10), epochs.epoch_at(99)),
             (Some(0), Some(3), Some(4))
+        );
+        assert_eq!(
+            (
+                epochs.next_start(9),
+                epochs.next_start(10),
+                epochs.next_start(25)
+            ),
+            (Some(10), Some(25), None)
         );
     }
 

@@ -1,13 +1,14 @@
 //! Reading a log: without lock, copy or system call, from the mapped segments.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Log;
 use super::names::FileKind;
 use super::segment::{Place, Segment};
 use crate::disk::MappedBytes;
 use crate::error::{Error, Result};
-use crate::format::batch::BatchHeader;
+use crate::format::batch::{BatchHeader, BatchView};
 use crate::record::{Offset, Timestamp};
 
 /// A batch as it lies in the log: framed, in sequence, its CRC checked. Records are not decoded.
@@ -31,6 +32,31 @@ struct CursorPlace {
     segment: Arc<Segment>,
     position: u64,
     offset: Offset,
+    window: Option<Window>,
+}
+
+/// What the last fetch showed beside its batch: the next ones are found in it without a look at the
+/// segment, up to where the window ends: at the end of what was published then, or at the border of
+/// the stage. Bytes that were shown stay as they are, so it is never wrong, only short.
+#[derive(Debug, Clone)]
+struct Window {
+    bytes: MappedBytes,
+    /// Where in the segment they start.
+    position: u64,
+    /// Batches below `epoch_end` are of this leader epoch.
+    epoch: i32,
+    epoch_end: Offset,
+}
+
+/// A batch that [`Log::peek`] found.
+#[derive(Debug)]
+pub(crate) struct Peeked<'a> {
+    pub(crate) header: BatchHeader,
+    /// Bytes of the log around the batch, which starts at `at` of them.
+    pub(crate) shown: &'a MappedBytes,
+    pub(crate) at: usize,
+    /// The whole batch, header included.
+    pub(crate) batch: &'a [u8],
 }
 
 impl Cursor {
@@ -40,6 +66,31 @@ impl Cursor {
             next_offset,
             place: None,
         }
+    }
+
+    /// Moves to the end of the batch that [`Log::peek`] found.
+    #[inline]
+    pub(crate) fn pass(&mut self, header: &BatchHeader) {
+        if let Some(place) = &mut self.place {
+            place.position += u64::from(header.size);
+            place.offset = header.next_offset();
+            self.next_offset = place.offset;
+            let window = place.window.as_ref();
+            if window.is_some_and(|window| window.find(place.position).is_none()) {
+                // Used up: a cursor that stands still holds no map, nor keeps a stage from being
+                // used again.
+                place.window = None;
+            }
+        }
+    }
+}
+
+impl Window {
+    /// Where in the bytes this position of the segment is; `None` if they end before.
+    #[inline]
+    fn find(&self, position: u64) -> Option<usize> {
+        let at = usize::try_from(position.checked_sub(self.position)?).ok()?;
+        (at < self.bytes.len()).then_some(at)
     }
 }
 
@@ -66,21 +117,95 @@ impl Log {
         fetched.map(Some)
     }
 
+    /// True if [`Self::fetch`] would say that there is nothing at `offset` yet, and no more than that.
+    #[inline]
+    pub(crate) fn is_idle_at(&self, offset: Offset) -> bool {
+        self.readable_end.load(Ordering::Acquire) == offset
+            && self.failure.get().is_none()
+            && self.damage.get().is_none()
+    }
+
     fn fetch_readable(&self, cursor: &mut Cursor) -> Result<FetchedBatch> {
         let mut place = match cursor.place.take() {
             Some(place) if place.offset == cursor.next_offset => self.next_place(place)?,
             _ => self.locate(cursor.next_offset)?,
         };
-        let (header, bytes) = place
+        let (header, mut bytes) = place
             .segment
-            .read_batch(place.position, Some(place.offset), self.gaps)
+            .read_batch_and_rest(place.position, Some(place.offset), self.gaps)
             .map_err(|error| self.damage_at(&place, error))?;
         self.check_epoch(&place, &header)?;
+        place.window = self.window(&place, &header, &bytes);
+        bytes.truncate(header.size as usize);
         place.position += u64::from(header.size);
         place.offset = header.next_offset();
         cursor.next_offset = place.offset;
         cursor.place = Some(place);
         Ok(FetchedBatch { header, bytes })
+    }
+
+    /// What lies behind a batch that was just read; `None` if nothing does.
+    fn window(
+        &self,
+        place: &CursorPlace,
+        header: &BatchHeader,
+        bytes: &MappedBytes,
+    ) -> Option<Window> {
+        let batch_len = header.size as usize;
+        let mut len = bytes.len();
+        if let Some(seal) = place.segment.seal() {
+            // Nothing behind the end that the seal says belongs to the log.
+            let below_seal = seal.end_position.saturating_sub(place.position);
+            len = len.min(usize::try_from(below_seal).unwrap_or(usize::MAX));
+        }
+        if len <= batch_len {
+            return None;
+        }
+        // The end first: an epoch that begins after this begins at or behind it.
+        let readable_end = self.readable_end();
+        let epochs = self.epochs.load();
+        let epoch_end = epochs.next_start(header.base_offset);
+        let mut bytes = bytes.clone();
+        bytes.truncate(len);
+        Some(Window {
+            bytes,
+            position: place.position,
+            epoch: epochs.epoch_at(header.base_offset)?,
+            epoch_end: epoch_end.unwrap_or(readable_end),
+        })
+    }
+
+    /// The next batch, if it follows the last one in what that fetch showed, is readable and good.
+    /// `None` otherwise, whatever the reason: [`Self::fetch`] then finds the batch or tells the
+    /// reason. The cursor stays; [`Cursor::pass`] moves it.
+    ///
+    /// It checks all that `fetch` checks, in a fraction of the time: what tells in logs whose batches
+    /// are small.
+    #[inline]
+    pub(crate) fn peek<'a>(&self, cursor: &'a Cursor) -> Option<Peeked<'a>> {
+        let offset = cursor.next_offset;
+        let place = cursor
+            .place
+            .as_ref()
+            .filter(|place| place.offset == offset)?;
+        let window = place.window.as_ref()?;
+        if offset >= self.readable_end().min(window.epoch_end) || offset < self.start_offset() {
+            return None;
+        }
+        let at = window.find(place.position)?;
+        let view = BatchView::parse(window.bytes.get(at..)?).ok()?;
+        let header = *view.header();
+        // A batch that begins later may be fine, if there are gaps: `fetch` knows.
+        if header.base_offset != offset || header.leader_epoch != window.epoch {
+            return None;
+        }
+        view.check_crc().ok()?;
+        Some(Peeked {
+            header,
+            shown: &window.bytes,
+            at,
+            batch: view.bytes(),
+        })
     }
 
     /// Says which offsets a bad batch takes with it.
@@ -168,6 +293,7 @@ impl Log {
                     segment,
                     position,
                     offset: found.header.base_offset,
+                    window: None,
                 });
             }
         }

@@ -36,7 +36,7 @@ use parking_lot::Mutex;
 
 use self::durable_ends::{DurableEnd, DurablePoint};
 use self::epochs::Epochs;
-pub(crate) use self::fetch::{Cursor, FetchedBatch};
+pub(crate) use self::fetch::{Cursor, FetchedBatch, Peeked};
 pub(crate) use self::group_commit::GroupCommit;
 use self::segment::Segment;
 pub(crate) use self::writer::AppendContext;

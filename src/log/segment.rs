@@ -163,13 +163,24 @@ impl Segment {
         expected_base: Option<Offset>,
         gaps: bool,
     ) -> Result<(BatchHeader, MappedBytes)> {
-        let mut bytes = self.file.slice(position..self.file.published())?;
+        let (header, mut bytes) = self.read_batch_and_rest(position, expected_base, gaps)?;
+        bytes.truncate(header.size as usize);
+        Ok((header, bytes))
+    }
+
+    /// As [`Self::read_batch`], with everything that is published behind it.
+    pub(crate) fn read_batch_and_rest(
+        &self,
+        position: u64,
+        expected_base: Option<Offset>,
+        gaps: bool,
+    ) -> Result<(BatchHeader, MappedBytes)> {
+        let bytes = self.file.slice(position..self.file.published())?;
         let view = BatchView::parse(&bytes).map_err(|invalid| self.corrupt(position, invalid))?;
         view.check_crc()
             .map_err(|invalid| self.corrupt(position, invalid))?;
         let header = *view.header();
         self.check_sequence(position, &header, expected_base, gaps)?;
-        bytes.truncate(header.size as usize);
         Ok((header, bytes))
     }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::Durability;
 use crate::Error;
-use crate::format::batch::HEADER_LEN;
+use crate::format::batch::{HEADER_LEN, UNPROTECTED_LEN};
 use crate::format::control::{MarkerKind, marker};
 use crate::sim::SimDisk;
 
@@ -54,6 +54,57 @@ fn damage_is_named_again_and_again_until_the_caller_seeks_past_it() {
     }
     consumer.seek(&id("t", 0), Position::Offset(4)).unwrap();
     assert_eq!(values(&look(&mut consumer)), [4, 5]);
+}
+
+/// A batch whose checksum is good and whose record contradicts the format: its writer was wrong.
+#[test]
+fn a_malformed_record_among_small_batches_is_named_before_it_is_reached() {
+    const SIZE: usize = HEADER_LEN + 8;
+    let disk = SimDisk::new();
+    let broker = open(&disk);
+    broker.create_topic("t", TopicConfig::default()).unwrap();
+    for value in 0..6 {
+        append(&broker, "t", 0, [value]);
+    }
+    broker.close().unwrap();
+    let mut bytes = disk.read(LOG).unwrap();
+    assert_eq!(bytes.len(), 6 * SIZE);
+    let batch = &mut bytes[3 * SIZE..4 * SIZE];
+    batch[SIZE - 1] = 2;
+    let crc = crc_fast::crc32_iscsi(&batch[UNPROTECTED_LEN..]);
+    batch[UNPROTECTED_LEN - 4..UNPROTECTED_LEN].copy_from_slice(&crc.to_be_bytes());
+    disk.write(LOG, bytes).unwrap();
+
+    let broker = open(&disk);
+    for most in [2, 100] {
+        let mut consumer = subscribed(earliest(&broker).max_poll_records(most), "t");
+        let mut seen = Vec::new();
+        let error = loop {
+            match consumer.poll(Duration::ZERO) {
+                Ok(records) => seen.extend(values(&records)),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(seen, [0, 1, 2]);
+        let text = error.to_string();
+        assert!(
+            text.contains("batch of offsets 3 to 3: header count"),
+            "{text}"
+        );
+        assert!(consumer.poll(Duration::ZERO).is_err(), "it stays");
+        consumer.seek(&id("t", 0), Position::Offset(4)).unwrap();
+        assert_eq!(values(&look(&mut consumer))[..1], [4]);
+    }
+    let mut reader = partition(&broker, "t", 0)
+        .reader(Position::Earliest)
+        .unwrap();
+    for _ in 0..3 {
+        assert!(reader.next().unwrap().is_some());
+    }
+    for _ in 0..2 {
+        assert!(matches!(reader.next(), Err(Error::Corrupt { .. })));
+        assert_eq!(reader.position(), 3);
+    }
 }
 
 #[test]

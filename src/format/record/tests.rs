@@ -214,6 +214,69 @@ fn any_records_come_back_and_their_sizes_were_exact() {
     }
 }
 
+/// Both readers, of bytes that start with a record; what they agree on.
+fn read_twice(bytes: &[u8]) -> Parsed<usize> {
+    let (mut at, mut explained_at) = (0, 0);
+    let read = read_record(bytes, &mut at);
+    let explained = explain_record(bytes, &mut explained_at);
+    assert_eq!(read, explained, "{bytes:?}");
+    assert_eq!(at, explained_at, "{bytes:?}");
+    let mut rest = bytes;
+    match take_record(&mut rest).filter(|record| record.headers.are_good()) {
+        Some(taken) => assert_eq!(Ok(taken), explained, "{bytes:?}"),
+        None => assert!(explained.is_err(), "{bytes:?}"),
+    }
+    let mut skipped = bytes;
+    if explained.is_ok() {
+        assert_eq!(skip_record(&mut skipped), Some(()));
+        assert_eq!((skipped, rest), (&bytes[at..], &bytes[at..]));
+    }
+    explained.map(|_| at)
+}
+
+#[test]
+fn the_quick_reader_accepts_what_the_explaining_one_accepts() {
+    // Every change of one byte, of records with long and short fields, and of two beside each other.
+    let mut accepted = 0;
+    for seed in 0..40 {
+        let mut random = Random::new(seed);
+        let mut builder = BatchBuilder::new(0, Compression::None);
+        for owned in random.records().iter().take(3) {
+            owned.push_to(&mut builder);
+        }
+        let batch = builder.finish(ProducerStamp::NONE, false).unwrap();
+        let mut bytes = batch[HEADER_LEN..].to_vec();
+        bytes.truncate(200);
+        for at in 0..bytes.len() {
+            let before = bytes[at];
+            for changed in [
+                0,
+                1,
+                2,
+                3,
+                0x7e,
+                0x7f,
+                0x80,
+                0x81,
+                0xff,
+                before ^ 1,
+                before ^ 0x80,
+            ] {
+                bytes[at] = changed;
+                accepted += usize::from(read_twice(&bytes).is_ok());
+                accepted += usize::from(read_twice(&bytes[at..]).is_ok());
+                accepted += usize::from(read_twice(&bytes[..at]).is_ok());
+            }
+            bytes[at] = before;
+        }
+    }
+    assert!(accepted > 1_000, "{accepted}");
+    // Zero in two bytes, as a header count and as a length of no key.
+    assert_eq!(read_twice(&[14, 0, 0, 0, 1, 1, 0x80, 0x00]), Ok(8));
+    assert_eq!(read_twice(&[14, 0, 0, 0, 0x80, 0x00, 1, 0x00]), Ok(8));
+    assert!(read_twice(&[16, 0, 0, 0, 1, 1, 0x80, 0x00, 0]).is_err());
+}
+
 fn owned(header: &BatchHeader, record: &RecordView<'_>) -> OwnedRecord {
     OwnedRecord {
         timestamp: header.base_timestamp.wrapping_add(record.timestamp_delta),
