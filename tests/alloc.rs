@@ -1,4 +1,4 @@
-//! Goal: in the steady state, writing allocates nothing per record. Method: a global allocator that
+//! Goal: in the steady state, writing and reading allocate nothing per record. Method: a global allocator that
 //! counts the allocations of this thread, brokers without a background thread, and a warm-up.
 
 #![allow(unsafe_code, reason = "a global allocator cannot be written without")]
@@ -10,7 +10,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use streamlog::{
-    Broker, Delivery, Durability, Producer, Record, RoundRobinPartitioner, TopicConfig,
+    Broker, Consumer, Delivery, Durability, Position, Producer, Record, RoundRobinPartitioner,
+    TopicConfig,
 };
 
 struct Counting;
@@ -168,4 +169,53 @@ fn appending_to_a_partition_allocates_nothing() {
     assert_allocation_free("append", |_| {
         partition.append(&records).unwrap();
     });
+}
+
+/// Polls until `count` records have come.
+fn read(consumer: &mut Consumer, count: usize) {
+    let mut seen = 0;
+    while seen < count {
+        let records = consumer.poll(Duration::ZERO).unwrap();
+        assert!(!records.is_empty());
+        seen += records
+            .iter()
+            .filter(|record| record.value().is_some())
+            .count();
+    }
+}
+
+#[test]
+fn polling_allocates_nothing() {
+    let setup = setup(1);
+    let partition = setup.broker.topic("clicks").unwrap().partition(0).unwrap();
+    for batch in [1, 700] {
+        partition
+            .append(&vec![Record::value_only(&PAYLOAD); batch])
+            .unwrap();
+        let consumer = setup.broker.consumer().max_poll_records(500).build();
+        let mut consumer = consumer.unwrap();
+        consumer.subscribe(["clicks"]).unwrap();
+        consumer.poll(Duration::ZERO).unwrap();
+        let id = partition.id().clone();
+        let start = Position::Offset(partition.high_watermark());
+        for _ in 0..RECORDS / 700 {
+            let records = vec![Record::value_only(&PAYLOAD); batch];
+            (0..700 / batch).for_each(|_| assert!(partition.append(&records).is_ok()));
+        }
+        let records = RECORDS / 700 * 700;
+        read(&mut consumer, records);
+        consumer.seek(&id, start).unwrap();
+        let allocated = allocations(|| {
+            read(&mut consumer, records);
+            for _ in 0..1_000 {
+                assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+            }
+        });
+        // The seek looks its place up in the index, and one poll shows two maps: where the segment's
+        // file ends and its stage begins.
+        assert!(
+            allocated <= 4,
+            "batches of {batch}: {allocated} allocations"
+        );
+    }
 }

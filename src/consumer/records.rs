@@ -1,6 +1,7 @@
 //! What `poll` hands out: records that borrow from the log, and a [`Records`] that keeps it alive.
 
-use std::iter::FusedIterator;
+use std::iter::{Chain, FusedIterator};
+use std::{option, slice};
 
 use super::run::{RecordRun, RunIter};
 use crate::format::TimestampType;
@@ -38,9 +39,39 @@ use crate::record::{Offset, Timestamp, TopicPartition};
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Records {
-    runs: Vec<RecordRun>,
+    /// Runs of one partition stand together.
+    runs: Runs,
     count: usize,
 }
+
+/// Runs in order. The first one lies in here: a poll of one partition seldom has more, and then
+/// allocates nothing.
+#[derive(Debug, Clone, Default)]
+struct Runs {
+    first: Option<RecordRun>,
+    /// Empty if there is no first.
+    others: Vec<RecordRun>,
+}
+
+impl Runs {
+    fn iter(&self) -> RunsIter<'_> {
+        self.first.iter().chain(&self.others)
+    }
+
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.others.len()
+    }
+
+    fn push(&mut self, run: RecordRun) {
+        if self.first.is_none() {
+            self.first = Some(run);
+        } else {
+            self.others.push(run);
+        }
+    }
+}
+
+type RunsIter<'a> = Chain<option::Iter<'a, RecordRun>, slice::Iter<'a, RecordRun>>;
 
 impl Records {
     /// How many records there are.
@@ -85,9 +116,47 @@ impl Records {
             .flat_map(RecordRun::iter)
     }
 
+    /// For each partition that has records here, the offset to go on from after them, ready for
+    /// [`Consumer::commit_offsets`](crate::Consumer::commit_offsets): one past the last record, or
+    /// more where compaction left a gap behind it.
+    ///
+    /// ```
+    /// # fn main() -> streamlog::Result<()> {
+    /// # use std::time::Duration;
+    /// # use streamlog::{Broker, Position, Record, TopicConfig, TopicPartition};
+    /// # let broker = Broker::in_memory();
+    /// # broker.create_topic("clicks", TopicConfig::default())?;
+    /// # broker.producer().build()?.send(Record::to("clicks").value("/home"))?.wait()?;
+    /// let mut consumer = broker.consumer().group("dashboard")
+    ///     .auto_offset_reset(Position::Earliest).auto_commit(None).build()?;
+    /// consumer.subscribe(["clicks"])?;
+    /// let records = consumer.poll(Duration::from_secs(1))?;
+    /// assert_eq!(records.next_offsets(), [(TopicPartition::new("clicks", 0), 1)]);
+    /// // Later, when they are processed, however far the consumer has come meanwhile:
+    /// consumer.commit_offsets(&records.next_offsets())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn next_offsets(&self) -> Vec<(TopicPartition, Offset)> {
+        let mut offsets: Vec<(TopicPartition, Offset)> = Vec::new();
+        for run in self.runs.iter() {
+            match offsets.last_mut() {
+                Some((partition, offset)) if partition == run.partition() => {
+                    *offset = run.end_offset();
+                }
+                _ => offsets.push((run.partition().clone(), run.end_offset())),
+            }
+        }
+        offsets
+    }
+
+    /// Room for as many runs.
     pub(crate) fn with_capacity(runs: usize) -> Self {
         Self {
-            runs: Vec::with_capacity(runs),
+            runs: Runs {
+                first: None,
+                others: Vec::with_capacity(runs.saturating_sub(1)),
+            },
             count: 0,
         }
     }
@@ -114,7 +183,7 @@ impl<'a> IntoIterator for &'a Records {
 /// Iterates over [`Records`].
 #[derive(Debug, Clone)]
 pub struct RecordsIter<'a> {
-    runs: std::slice::Iter<'a, RecordRun>,
+    runs: RunsIter<'a>,
     current: Option<RunIter<'a>>,
     left: usize,
 }
@@ -122,6 +191,7 @@ pub struct RecordsIter<'a> {
 impl<'a> Iterator for RecordsIter<'a> {
     type Item = ConsumerRecord<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<ConsumerRecord<'a>> {
         loop {
             if let Some(record) = self.current.as_mut().and_then(Iterator::next) {
@@ -156,48 +226,57 @@ pub struct ConsumerRecord<'a> {
 
 impl<'a> ConsumerRecord<'a> {
     /// The topic's name.
+    #[inline]
     pub fn topic(&self) -> &'a str {
         self.partition.topic()
     }
 
     /// The partition's number.
+    #[inline]
     pub fn partition(&self) -> u32 {
         self.partition.partition()
     }
 
     /// Topic and partition in one, as [`Consumer::seek`](crate::Consumer::seek) and others take it.
+    #[inline]
     pub fn topic_partition(&self) -> &'a TopicPartition {
         self.partition
     }
 
     /// The record's number in its partition. Offsets grow; they have gaps where compaction removed
     /// records, and where the log keeps the markers of transactions.
+    #[inline]
     pub fn offset(&self) -> Offset {
         self.offset
     }
 
     /// Milliseconds since the Unix epoch; -1 if the producer gave none. See
     /// [`timestamp_type`](Self::timestamp_type) for whose clock it is.
+    #[inline]
     pub fn timestamp(&self) -> Timestamp {
         self.timestamp
     }
 
     /// Whether the timestamp is the producer's or the log's (`message.timestamp.type`).
+    #[inline]
     pub fn timestamp_type(&self) -> TimestampType {
         self.timestamp_type
     }
 
     /// The key; `None` if it is null, which is not the same as empty.
+    #[inline]
     pub fn key(&self) -> Option<&'a [u8]> {
         self.key
     }
 
     /// The value; `None` is a tombstone: on a compacted topic, it deletes the key.
+    #[inline]
     pub fn value(&self) -> Option<&'a [u8]> {
         self.value
     }
 
     /// The headers, in the order they were sent in. Keys may repeat.
+    #[inline]
     pub fn headers(&self) -> RecordHeaders<'a> {
         RecordHeaders {
             headers: self.headers.iter(),
@@ -207,6 +286,7 @@ impl<'a> ConsumerRecord<'a> {
 
     /// The leader epoch under which the record was appended. It rises whenever the log is opened
     /// after a crash.
+    #[inline]
     pub fn leader_epoch(&self) -> i32 {
         self.leader_epoch
     }

@@ -1,7 +1,8 @@
 //! What poll returns, and in which order.
 
 use super::*;
-use crate::{Error, Timestamp};
+use crate::format::control::{MarkerKind, marker};
+use crate::{Compression, Durability, Error, Timestamp};
 
 #[test]
 fn records_come_as_they_were_sent() {
@@ -50,6 +51,117 @@ fn a_large_batch_is_split_over_polls_and_nothing_is_lost_or_repeated() {
         assert_eq!(consumer.position(&id("t", 0)).unwrap(), end);
     }
     assert!(look(&mut consumer).is_empty());
+}
+
+/// Batches of one to three records, some compressed, with markers between them, over many segments.
+fn small_batches(count: u64) -> (Broker, u64) {
+    let broker = Broker::in_memory();
+    let config = TopicConfig::default().segment_bytes(2_000);
+    broker.create_topic("t", config).unwrap();
+    let log = subscribed(earliest(&broker), "t").assignment[0]
+        .partition()
+        .clone();
+    let compressing = broker.producer().compression(Compression::Lz4).build();
+    let compressing = compressing.unwrap();
+    let mut next = 0;
+    for number in 0..count {
+        let end = next + 1 + number % 3;
+        append(&broker, "t", 0, next..end);
+        next = end;
+        if number % 11 == 0 {
+            let mut marker = marker(MarkerKind::Commit, 7, 0, 0, 0);
+            log.append(&mut marker, Durability::Written).unwrap();
+        }
+        if number % 17 == 0 {
+            let repetitive = format!("{next:0>300}");
+            compressing
+                .send(Record::to("t").value(&repetitive))
+                .unwrap()
+                .wait()
+                .unwrap();
+            next += 1;
+        }
+    }
+    (broker, next)
+}
+
+#[test]
+fn small_batches_come_together_and_nothing_is_lost_or_repeated() {
+    let (broker, end) = small_batches(200);
+    let end_offset = partition(&broker, "t", 0).high_watermark();
+    for most in [1, 2, 3, 10, 64, 1_000] {
+        let mut consumer = subscribed(earliest(&broker).max_poll_records(most), "t");
+        let (mut seen, mut last) = (Vec::new(), None);
+        loop {
+            let records = look(&mut consumer);
+            if records.is_empty() {
+                break;
+            }
+            assert!(records.len() <= most && records.iter().len() == records.len());
+            assert_eq!(records.records_of(&id("t", 0)).count(), records.len());
+            for record in &records {
+                assert!(last < Some(record.offset()), "offsets rise");
+                last = Some(record.offset());
+            }
+            let next = consumer.position(&id("t", 0)).unwrap();
+            assert!(last < Some(next));
+            assert_eq!(records.partitions().count(), 1);
+            assert!(matches!(&records.next_offsets()[..], [(_, offset)] if *offset <= next));
+            seen.extend(values(&records));
+        }
+        assert_eq!(seen, (0..end).collect::<Vec<_>>(), "{most} a poll");
+        assert_eq!(consumer.position(&id("t", 0)).unwrap(), end_offset);
+    }
+    // From every offset on, in the middle of batches and at markers.
+    let mut consumer = subscribed(earliest(&broker), "t");
+    consumer.poll(Duration::ZERO).unwrap();
+    for start in 0..end_offset {
+        consumer.seek(&id("t", 0), Position::Offset(start)).unwrap();
+        let records = look(&mut consumer);
+        let first = records.iter().next().map(|record| record.offset());
+        assert!(first.is_none_or(|first| first >= start && first <= start + 1));
+    }
+}
+
+#[test]
+fn a_reader_reads_small_batches_one_by_one() {
+    let (broker, end) = small_batches(100);
+    let partition = partition(&broker, "t", 0);
+    let (mut mixed, mut batches) = (Vec::new(), Vec::new());
+    let mut reader = partition.reader(Position::Earliest).unwrap();
+    let mut whole = partition.reader(Position::Earliest).unwrap();
+    while let Some(batch) = whole.next_batch().unwrap() {
+        assert!(batch.len() <= 3, "as they were appended");
+        batches.extend(values(&batch));
+        // One record, and then the rest of its batch, if it had more.
+        let first = reader.next().unwrap().unwrap();
+        mixed.push(value_of(first.value()));
+        if batch.len() > 1 {
+            let rest = reader.next_batch().unwrap().unwrap();
+            assert_eq!(rest.len(), batch.len() - 1);
+            mixed.extend(values(&rest));
+        }
+        assert_eq!(reader.position(), whole.position());
+    }
+    assert_eq!(batches, (0..end).collect::<Vec<_>>());
+    assert_eq!(mixed, batches);
+}
+
+#[test]
+fn records_know_where_to_go_on_from() {
+    let broker = broker_with("t", 2);
+    append(&broker, "t", 0, 0..5);
+    append(&broker, "t", 1, 0..2);
+    append(&broker, "t", 1, 2..4);
+    let mut consumer = subscribed(earliest(&broker).max_poll_records(7), "t");
+    let records = look(&mut consumer);
+    assert_eq!(records.next_offsets(), [(id("t", 0), 5), (id("t", 1), 2)]);
+    let rest = look(&mut consumer);
+    assert_eq!(rest.next_offsets(), [(id("t", 1), 4)]);
+    assert!(Records::default().next_offsets().is_empty());
+    let mut consumer = subscribed(earliest(&broker).max_poll_records(3), "t");
+    let cut = look(&mut consumer);
+    assert_eq!(cut.next_offsets(), [(id("t", 0), 3)], "inside a batch");
 }
 
 #[test]
