@@ -94,6 +94,7 @@ fn every_other_example_shows_what_it_is_for() {
         ("console_producer", "3 records written to console"),
         ("console_consumer", "Processed a total of 4 messages"),
         ("dump_log", "compresscodec: lz4"),
+        ("perf", "Percentiles: 50th = "),
         ("pipeline", "in the topic exactly once, in order"),
         ("synced_writes", "4 thread(s)"),
         ("topics", "Deleted topic clicks."),
@@ -101,6 +102,85 @@ fn every_other_example_shows_what_it_is_for() {
         let printed = run(&mut example(name));
         assert!(printed.contains(expected), "{name}\n{printed}");
     }
+}
+
+#[test]
+fn perf_prints_what_kafkas_tools_print() {
+    let dir = tempdir().unwrap();
+    let payload = dir.path().join("payload");
+    fs::write(&payload, "one\ntwo\nthree\n").unwrap();
+    let perf = |command: &str, more: &[&str]| {
+        let mut perf = example("perf");
+        perf.arg(command).args(["--topic", "clicks"]);
+        perf.arg("--data-dir").arg(dir.path().join("data"));
+        run(perf.args(more))
+    };
+    let payload = payload.to_str().unwrap();
+    let sent = perf(
+        "producer",
+        &[
+            "--num-records",
+            "300",
+            "--payload-file",
+            payload,
+            "--throughput",
+            "1000",
+            "--reporting-interval",
+            "100",
+            "--producer-props",
+            "linger.ms=1",
+            "compression.type=lz4",
+            "--print-metrics",
+        ],
+    );
+    let total = sent.lines().find(|line| line.ends_with(" ms 99.9th."));
+    let total = total.unwrap_or_else(|| panic!("{sent}"));
+    assert!(total.starts_with("300 records sent, "), "{sent}");
+    assert!(total.contains(" records/sec (0.00 MB/sec), "), "{sent}");
+    let progress = sent
+        .lines()
+        .filter(|line| line.ends_with(" ms max latency."));
+    assert!(progress.count() >= 2, "300 ms, a line each 100: {sent}");
+    assert!(
+        sent.contains("clicks-0: log start offset 0, end offset 300"),
+        "{sent}"
+    );
+
+    let read = perf("consumer", &["--messages", "300", "--group", "g"]);
+    let [header, line] = read.lines().collect::<Vec<_>>().try_into().unwrap();
+    assert!(header.starts_with("start.time, end.time, data.consumed.in.MB, MB.sec, "));
+    assert_eq!(
+        header.split(", ").count(),
+        line.split(", ").count(),
+        "{read}"
+    );
+    assert_eq!(line.split(", ").nth(4), Some("300"), "{read}");
+    let more = [
+        "--messages",
+        "1",
+        "--group",
+        "g",
+        "--timeout",
+        "10",
+        "--hide-header",
+    ];
+    let read = perf("consumer", &more);
+    assert!(
+        read.contains("Exiting before consuming"),
+        "the group has read all: {read}"
+    );
+
+    let pinged = perf("end-to-end", &["--num-records", "50", "--spin"]);
+    assert!(pinged.starts_with("Avg latency: "), "{pinged}");
+    let mut unknown = example("perf");
+    unknown.args([
+        "producer",
+        "--num-records",
+        "1",
+        "--producer-props",
+        "linger=5",
+    ]);
+    assert!(run_to_failure(&mut unknown).contains("unknown property linger"));
 }
 
 #[test]
