@@ -12,8 +12,10 @@
 //! |---|---|---|
 //! | `append/written` | the death of the process | 1 write, for one record or a batch |
 //! | `append/synced` | power loss | 1 write an append; 1 sync and 1 write of the durable end, shared by all who wait |
-//! | `send` | the death of the process, once flushed | 1 write a batch of 64 KiB |
+//! | `send/written` | the death of the process, once flushed | 1 write a batch of 64 KiB |
+//! | `send/synced` | power loss, each waited for behind a window of 10,000 records | 1 write a batch, 1 sync for all batches of the time |
 //! | `replay` | (reads) | none: records lie in mapped memory; each batch's CRC is checked |
+//! | `poll` | (reads) | none |
 //! | `tail` | the death of the process | 1 write an append; parked, a wake-up and a park for each side |
 //! | `recovery` | (opens) | some for each partition, whatever its size; after a kill also reads and one sync of the tail |
 //!
@@ -25,14 +27,15 @@
 mod support;
 
 use std::cell::LazyCell;
+use std::collections::VecDeque;
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
 use streamlog::{
-    Broker, Compression, Consumer, Durability, Partition, Position, Producer, Reader, Record,
-    TopicConfig,
+    Broker, Compression, Consumer, Delivery, Durability, Partition, Position, Producer, Reader,
+    Record, TopicConfig,
 };
 
 use support::{Bench, SIZES, TOPIC, copy, directory, events};
@@ -47,7 +50,9 @@ fn main() {
     append_written(&mut criterion);
     append_synced(&mut criterion);
     send(&mut criterion);
+    send_synced(&mut criterion);
     replay(&mut criterion);
+    poll(&mut criterion);
     tail(&mut criterion);
     recovery(&mut criterion);
     criterion.final_summary();
@@ -188,6 +193,47 @@ fn send(criterion: &mut Criterion) {
     }
 }
 
+/// `Producer::send` with `Durability::Synced`, pipelined: each record is waited for once 10,000 more
+/// were sent, so that a sync covers thousands.
+fn send_synced(criterion: &mut Criterion) {
+    const WINDOW: usize = 10_000;
+    let mut group = criterion.benchmark_group("send/synced");
+    for (size, bytes) in SIZES {
+        throughput(&mut group, 1, bytes);
+        let values = events::events(bytes);
+        let bench = LazyCell::new(|| Bench::new(TopicConfig::default()));
+        group.bench_function(format!("{size}/pipelined"), |bencher| {
+            bencher.iter_custom(|times| {
+                bench.make_room();
+                let producer = bench.broker.producer().durability(Durability::Synced);
+                let producer = producer.build().expect("valid settings");
+                let mut window = VecDeque::with_capacity(WINDOW);
+                let start = Instant::now();
+                for value in (0..times)
+                    .zip(values.iter().cycle())
+                    .map(|(_, value)| value)
+                {
+                    if window.len() == WINDOW {
+                        settle(window.pop_front());
+                    }
+                    let sent = producer.send(Record::to(TOPIC).value(value));
+                    window.push_back(sent.expect("the disk has room"));
+                }
+                while !window.is_empty() {
+                    settle(window.pop_front());
+                }
+                start.elapsed()
+            });
+        });
+    }
+}
+
+fn settle(delivery: Option<Delivery>) {
+    if let Some(delivery) = delivery {
+        delivery.wait().expect("the disk has room");
+    }
+}
+
 /// Has a producer make its buffers.
 fn warm_up(producer: &Producer) {
     for partition in 0..3 {
@@ -197,7 +243,8 @@ fn warm_up(producer: &Producer) {
     producer.flush().expect("the disk has room");
 }
 
-/// Reading 100 MiB that were written before, in batches of 64 KiB, CRC checked: no system calls.
+/// Reading 100 MiB that were written before, in batches of 64 KiB, CRC checked: no system calls. And
+/// 100,000 records of 100 B of which each is a batch of its own.
 fn replay(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("replay");
     for (size, bytes) in SIZES {
@@ -213,15 +260,40 @@ fn replay(criterion: &mut Criterion) {
             });
         });
         group.bench_function(format!("consumer/{size}"), |bencher| {
-            bencher.iter(|| {
-                let consumer = filled
-                    .broker
-                    .consumer()
-                    .auto_offset_reset(Position::Earliest)
-                    .max_poll_records(10_000)
-                    .build();
-                assert!(poll_all(consumer.expect("valid settings")) >= records);
-            });
+            bencher.iter(|| assert!(poll_all(&filled.broker, 10_000) >= records));
+        });
+        group.bench_function(format!("consumer/{size}/default-poll"), |bencher| {
+            bencher.iter(|| assert!(poll_all(&filled.broker, 500) >= records));
+        });
+    }
+    let records = 100_000;
+    let filled = LazyCell::new(|| {
+        let bench = Bench::new(TopicConfig::default());
+        append(&bench.partition(0), &events::events(100), 1, 100_000);
+        bench
+    });
+    throughput(&mut group, records, 100);
+    group.bench_function("reader/100B/single-record-batches", |bencher| {
+        let partition = filled.partition(0);
+        bencher.iter(|| {
+            let reader = partition.reader(Position::Earliest).expect("it is open");
+            assert!(read_all(reader) >= records);
+        });
+    });
+    group.bench_function("consumer/100B/single-record-batches", |bencher| {
+        bencher.iter(|| assert!(poll_all(&filled.broker, 500) >= records));
+    });
+}
+
+/// Polls that find nothing, of one partition and of a hundred.
+fn poll(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("poll/nothing-new");
+    for partitions in [1, 100] {
+        let bench = LazyCell::new(|| Bench::new(TopicConfig::default().partitions(partitions)));
+        group.bench_function(format!("partitions-{partitions}"), |bencher| {
+            let mut consumer = bench.broker.consumer().build().expect("valid settings");
+            consumer.subscribe([TOPIC]).expect("it is there");
+            bencher.iter(|| consumer.poll(Duration::ZERO).expect("it is whole"));
         });
     }
 }
@@ -248,7 +320,13 @@ fn read_all(mut reader: Reader) -> usize {
     count
 }
 
-fn poll_all(mut consumer: Consumer) -> usize {
+fn poll_all(broker: &Broker, max_poll_records: usize) -> usize {
+    let consumer = broker
+        .consumer()
+        .auto_offset_reset(Position::Earliest)
+        .max_poll_records(max_poll_records)
+        .build();
+    let mut consumer = consumer.expect("valid settings");
     consumer.subscribe([TOPIC]).expect("it is there");
     let mut count = 0;
     loop {
