@@ -293,7 +293,7 @@
 //! | `format` | the only code that knows byte layouts: bytes in, values out |
 //! | `disk` | the only code that touches files, and the simulated disk |
 //! | [`inspect`] | looks into files, for tools |
-//! | `clock` `notify` | time, injected; waking those who wait |
+//! | `clock` `notify` `sync` | time, injected; waking those who wait; what that is made of |
 //!
 //! Arrows point down only. `docs/design.md` in the repository says why it is so, and the README where to
 //! start reading.
@@ -313,6 +313,7 @@ mod partition;
 mod producer;
 mod reader;
 mod record;
+mod sync;
 mod topic;
 
 pub use broker::{Broker, BrokerBuilder, ClampedCommit, PartitionRecovery, RecoveryReport};

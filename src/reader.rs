@@ -121,7 +121,7 @@ impl Reader {
             return Ok(false);
         }
         let deadline = Instant::now().checked_add(timeout);
-        let found = self.park_until_ready(deadline);
+        let found = self.wait_until_ready(deadline);
         self.partition
             .partition()
             .waiters()
@@ -150,29 +150,29 @@ impl Reader {
         self.partition.ready()
     }
 
-    /// Register, look again, park.
-    fn park_until_ready(&mut self, deadline: Option<Instant>) -> Result<bool> {
+    /// Register, look again, sleep.
+    fn wait_until_ready(&mut self, deadline: Option<Instant>) -> Result<bool> {
         loop {
             self.waiter.reset();
             self.partition.partition().waiters().register(&self.waiter);
             if self.is_ready()? {
                 return Ok(true);
             }
-            if !park(&self.waiter, deadline) {
+            if !wait(&self.waiter, deadline) {
                 return self.is_ready();
             }
         }
     }
 }
 
-/// Parks until woken, or until the deadline if there is one; true if woken.
-pub(crate) fn park(waiter: &Waiter, deadline: Option<Instant>) -> bool {
-    /// A deadline that the clock cannot express: park again and again.
+/// Waits until woken, or until the deadline if there is one; true if woken.
+pub(crate) fn wait(waiter: &Waiter, deadline: Option<Instant>) -> bool {
+    /// A deadline that the clock cannot express: wait again and again.
     const LONG: Duration = Duration::from_secs(3600);
     if let Some(deadline) = deadline {
-        return waiter.park_until(deadline);
+        return waiter.wait_until(deadline);
     }
-    waiter.park_until(Instant::now() + LONG);
+    waiter.wait_until(Instant::now() + LONG);
     true
 }
 

@@ -8,7 +8,7 @@
 //! A consumer runs on its caller's thread alone, inside its calls. Invariants:
 //! * Positions move when `poll` returns records, so what `commit` writes is what callers were given.
 //! * `poll` takes no lock and copies nothing while there are records; it registers and parks only
-//!   when there are none (*register, look again, park*: see [`notify`](crate::notify)).
+//!   when there are none (*register, look again, sleep*: see [`notify`](crate::notify)).
 //! * Nothing fetched is delivered after a seek, a pause or the loss of its partition.
 //!
 //! Elsewhere: ordering and publishing (`partition`), the bytes (`format`), committed offsets (`group`).
@@ -37,7 +37,7 @@ pub use wakeup::WakeupHandle;
 use crate::broker::BrokerState;
 use crate::error::{Error, Result};
 use crate::group::members::Membership;
-use crate::reader::park;
+use crate::reader::wait;
 use crate::record::{Offset, Position, TopicPartition};
 
 /// Between full looks, which also see wake-ups, errors and the clock, spinning looks this often only
@@ -351,8 +351,8 @@ impl Consumer {
             }
             let until_commit = self.until_commit().map(|wait| wait.max(SHORTEST_PARK));
             let time_to_commit = until_commit.and_then(|wait| Instant::now().checked_add(wait));
-            let park_until = [deadline, time_to_commit].into_iter().flatten().min();
-            let woken = park(self.wakeup.waiter(), park_until);
+            let wait_until = [deadline, time_to_commit].into_iter().flatten().min();
+            let woken = wait(self.wakeup.waiter(), wait_until);
             if !woken && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Ok(Records::default());
             }
