@@ -7,7 +7,7 @@
 //! readers skip them.
 
 use super::batch::{Attributes, BatchHeader, HEADER_LEN};
-use super::record::RecordFields;
+use super::record::Encoding;
 use super::{Invalid, Parsed};
 use crate::record::Headers;
 
@@ -98,15 +98,10 @@ pub(crate) fn marker(
         kind,
         coordinator_epoch,
     };
-    let mut batch = vec![0; HEADER_LEN];
-    RecordFields {
-        offset_delta: 0,
-        timestamp_delta: 0,
-        key: Some(&marker.key()),
-        value: Some(&marker.value()),
-        headers: &Headers::default(),
-    }
-    .write(&mut batch);
+    let (key, value, headers) = (marker.key(), marker.value(), Headers::default());
+    let record = Encoding::new(0, 0, Some(&key), Some(&value), &headers);
+    let mut batch = vec![0; HEADER_LEN + record.size()];
+    record.write(&mut batch[HEADER_LEN..]);
     BatchHeader {
         base_offset: 0,
         size: MARKER_LEN,

@@ -18,18 +18,18 @@
 //! [`TimestampType::LogAppendTime`](super::TimestampType), where every record reports the batch's max
 //! timestamp. Callers do that: a record alone does not know its batch.
 //!
-//! Elsewhere: the base that deltas count from, and building batches (`batch`); codecs (`compression`).
+//! Elsewhere: writing records (`encode`); the base that deltas count from, and building batches
+//! (`batch`); codecs (`compression`).
 
 use super::batch::BatchHeader;
-use super::varint::{
-    put_varlong, read_varint, read_varlong, take_length, take_nullable_length, take_varlong,
-    varlong_size,
-};
+use super::varint::{read_varint, read_varlong, take_length, take_nullable_length, take_varlong};
 use super::{Invalid, Parsed};
-use crate::record::Headers;
 
+mod encode;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use encode::Encoding;
 
 /// Two lengths: no header takes fewer bytes.
 const MIN_HEADER_LEN: usize = 2;
@@ -358,87 +358,5 @@ impl<'a> Iterator for CheckedRecords<'a> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         (0, usize::try_from(self.left).ok())
-    }
-}
-
-/// A record to be written, with the deltas that its batch gives it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RecordFields<'a> {
-    pub(super) offset_delta: u32,
-    pub(super) timestamp_delta: i64,
-    pub(super) key: Option<&'a [u8]>,
-    pub(super) value: Option<&'a [u8]>,
-    pub(super) headers: &'a Headers<'a>,
-}
-
-impl RecordFields<'_> {
-    /// How many bytes [`write`](Self::write) appends.
-    #[inline]
-    pub(super) fn size(&self) -> usize {
-        let body = self.body_size();
-        length_size(body) + body
-    }
-
-    /// The size without the leading length: what that length says.
-    #[inline]
-    fn body_size(&self) -> usize {
-        let headers: usize = self
-            .headers
-            .iter()
-            .map(|header| nullable_size(Some(header.key.as_bytes())) + nullable_size(header.value))
-            .sum();
-        1 + varlong_size(self.timestamp_delta)
-            + varlong_size(i64::from(self.offset_delta))
-            + nullable_size(self.key)
-            + nullable_size(self.value)
-            + length_size(self.headers.len())
-            + headers
-    }
-
-    #[inline]
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
-        put_length(self.body_size(), out);
-        out.push(0);
-        put_varlong(self.timestamp_delta, out);
-        put_varlong(i64::from(self.offset_delta), out);
-        put_nullable(self.key, out);
-        put_nullable(self.value, out);
-        put_length(self.headers.len(), out);
-        for header in self.headers.iter() {
-            put_nullable(Some(header.key.as_bytes()), out);
-            put_nullable(header.value, out);
-        }
-    }
-}
-
-/// Lengths beyond 31 bits would not be readable; the builder refuses to finish such a batch.
-#[inline]
-fn length_as_varlong(length: usize) -> i64 {
-    i64::try_from(length).unwrap_or(i64::MAX)
-}
-
-#[inline]
-fn length_size(length: usize) -> usize {
-    varlong_size(length_as_varlong(length))
-}
-
-#[inline]
-fn put_length(length: usize, out: &mut Vec<u8>) {
-    put_varlong(length_as_varlong(length), out);
-}
-
-#[inline]
-fn nullable_size(bytes: Option<&[u8]>) -> usize {
-    bytes.map_or(1, |bytes| length_size(bytes.len()) + bytes.len())
-}
-
-#[inline]
-fn put_nullable(bytes: Option<&[u8]>, out: &mut Vec<u8>) {
-    match bytes {
-        Some(bytes) => {
-            put_length(bytes.len(), out);
-            out.extend_from_slice(bytes);
-        }
-        None => put_varlong(-1, out),
     }
 }

@@ -136,7 +136,7 @@ fn read_long_unsigned(rest: &[u8], at: &mut usize, longest: usize) -> Parsed<u64
     Err(Invalid { at: *at, reason })
 }
 
-/// How many bytes [`put_varlong`] writes.
+/// How many bytes [`write_varlong`] writes.
 #[inline]
 pub(crate) fn varlong_size(value: i64) -> usize {
     // One byte for each seven significant bits, and one for zero: x * 9 / 64 is x / 7 here.
@@ -144,15 +144,17 @@ pub(crate) fn varlong_size(value: i64) -> usize {
     ((bits * 9 + 64) / 64) as usize
 }
 
-/// Appends an integer of up to 64 bits.
+/// Writes an integer of up to 64 bits at `at`, and moves `at` behind it. Panics if there is no room.
 #[inline]
-pub(crate) fn put_varlong(value: i64, out: &mut Vec<u8>) {
+pub(crate) fn write_varlong(out: &mut [u8], at: &mut usize, value: i64) {
     let mut rest = zigzag(value);
     while rest >= 0x80 {
-        out.push(low_group(rest) | 0x80);
+        out[*at] = low_group(rest) | 0x80;
+        *at += 1;
         rest >>= 7;
     }
-    out.push(low_group(rest));
+    out[*at] = low_group(rest);
+    *at += 1;
 }
 
 #[inline]
@@ -170,8 +172,9 @@ mod tests {
     use super::*;
 
     fn encoded(value: i64) -> Vec<u8> {
-        let mut out = Vec::new();
-        put_varlong(value, &mut out);
+        let (mut out, mut at) = (vec![0xaa; MAX_VARLONG_LEN], 0);
+        write_varlong(&mut out, &mut at, value);
+        out.truncate(at);
         out
     }
 

@@ -3,7 +3,7 @@
 use super::{Attributes, BatchHeader, HEADER_LEN};
 use crate::format::Compression;
 use crate::format::compression::{Codec, compress};
-use crate::format::record::RecordFields;
+use crate::format::record::Encoding;
 use crate::record::Headers;
 use crate::{Error, Result};
 
@@ -33,8 +33,10 @@ impl ProducerStamp {
 /// them. Nothing is allocated once the buffers have grown to the usual batch.
 #[derive(Debug)]
 pub(crate) struct BatchBuilder {
-    /// Space for the header, then the records pushed so far.
+    /// Space for the header, then the records pushed so far, up to `end`; then room for more. The
+    /// room is zeroed when it is made, so that a push is checked once and then only copies.
     plain: Vec<u8>,
+    end: usize,
     /// The same compressed, filled by `finish`.
     compressed: Vec<u8>,
     codec: Codec,
@@ -48,10 +50,9 @@ pub(crate) struct BatchBuilder {
 impl BatchBuilder {
     /// Takes `capacity` bytes at once. [`Compression::Producer`] means no compression here.
     pub(crate) fn new(capacity: usize, compression: Compression) -> Self {
-        let mut plain = Vec::with_capacity(capacity.max(HEADER_LEN));
-        plain.resize(HEADER_LEN, 0);
         Self {
-            plain,
+            plain: vec![0; capacity.max(HEADER_LEN)],
+            end: HEADER_LEN,
             compressed: Vec::new(),
             codec: compression.codec().unwrap_or(Codec::None),
             count: 0,
@@ -71,7 +72,7 @@ impl BatchBuilder {
 
     /// Bytes of the batch so far, header included, before compression. `finish` never returns more.
     pub(crate) fn size(&self) -> usize {
-        self.plain.len()
+        self.end
     }
 
     /// Exactly how many bytes `push` would add now.
@@ -83,15 +84,34 @@ impl BatchBuilder {
         headers: &Headers<'_>,
         timestamp: i64,
     ) -> usize {
+        self.encoding(timestamp, key, value, headers).size()
+    }
+
+    /// The record as [`push_encoding`](Self::push_encoding) would add it now. It holds until something
+    /// is pushed or cleared.
+    #[inline]
+    pub(crate) fn encoding<'a>(
+        &self,
+        timestamp: i64,
+        key: Option<&'a [u8]>,
+        value: Option<&'a [u8]>,
+        headers: &'a Headers<'a>,
+    ) -> Encoding<'a> {
+        self.encoding_at(self.next_offset_delta, timestamp, key, value, headers)
+    }
+
+    #[inline]
+    fn encoding_at<'a>(
+        &self,
+        offset_delta: u32,
+        timestamp: i64,
+        key: Option<&'a [u8]>,
+        value: Option<&'a [u8]>,
+        headers: &'a Headers<'a>,
+    ) -> Encoding<'a> {
+        // Wrapping, as in the reader: any two timestamps survive, though none this far apart is sent.
         let timestamp_delta = timestamp.wrapping_sub(self.base_timestamp.unwrap_or(timestamp));
-        RecordFields {
-            offset_delta: self.next_offset_delta,
-            timestamp_delta,
-            key,
-            value,
-            headers,
-        }
-        .size()
+        Encoding::new(offset_delta, timestamp_delta, key, value, headers)
     }
 
     /// Adds a record at the next offset. The caller has compared sizes with its limits.
@@ -117,28 +137,44 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: &Headers<'_>,
     ) {
+        let record = self.encoding_at(offset_delta, timestamp, key, value, headers);
+        self.push_encoding(timestamp, &record);
+    }
+
+    /// Adds a record that was measured before, and saves doing that again. `timestamp` is the one
+    /// that it was measured with.
+    #[inline]
+    pub(crate) fn push_encoding(&mut self, timestamp: i64, record: &Encoding<'_>) {
         debug_assert!(
-            offset_delta >= self.next_offset_delta,
+            record.offset_delta() >= self.next_offset_delta,
             "offset deltas must rise"
         );
         let base_timestamp = *self.base_timestamp.get_or_insert(timestamp);
-        // Wrapping, as in the reader: any two timestamps survive, though none this far apart is sent.
-        let timestamp_delta = timestamp.wrapping_sub(base_timestamp);
-        RecordFields {
-            offset_delta,
-            timestamp_delta,
-            key,
-            value,
-            headers,
+        debug_assert_eq!(
+            record.timestamp_delta(),
+            timestamp.wrapping_sub(base_timestamp),
+            "measured for another place"
+        );
+        let end = self.end + record.size();
+        if end > self.plain.len() {
+            self.grow(end);
         }
-        .write(&mut self.plain);
+        record.write(&mut self.plain[self.end..end]);
+        self.end = end;
         self.max_timestamp = if self.count == 0 {
             timestamp
         } else {
             self.max_timestamp.max(timestamp)
         };
         self.count += 1;
-        self.next_offset_delta = offset_delta.saturating_add(1);
+        self.next_offset_delta = record.offset_delta().saturating_add(1);
+    }
+
+    /// Makes room up to `end`, and as much again: batches grow to their usual size in few steps.
+    #[cold]
+    fn grow(&mut self, end: usize) {
+        let room = self.plain.len().saturating_mul(2).max(end);
+        self.plain.resize(room, 0);
     }
 
     /// Makes deltas count from `base_timestamp` and not from the first record, for a batch with a
@@ -195,7 +231,7 @@ impl BatchBuilder {
 
     /// Forgets the records and keeps the memory.
     pub(crate) fn clear(&mut self) {
-        self.plain.truncate(HEADER_LEN);
+        self.end = HEADER_LEN;
         self.count = 0;
         self.next_offset_delta = 0;
         self.base_timestamp = None;
@@ -205,9 +241,9 @@ impl BatchBuilder {
     fn seal(&mut self, header: BatchHeader) -> Result<&mut [u8], Error> {
         let codec = self.compress()?;
         let batch = if codec == Codec::None {
-            &mut self.plain
+            &mut self.plain[..self.end]
         } else {
-            &mut self.compressed
+            &mut self.compressed[..]
         };
         // Both are 32 bits with a sign in the file, and every record takes more than one byte: the
         // count is in range if the size is.
@@ -234,8 +270,9 @@ impl BatchBuilder {
         }
         self.compressed.clear();
         self.compressed.resize(HEADER_LEN, 0);
-        compress(self.codec, &self.plain[HEADER_LEN..], &mut self.compressed)?;
-        Ok(if self.compressed.len() < self.plain.len() {
+        let records = &self.plain[HEADER_LEN..self.end];
+        compress(self.codec, records, &mut self.compressed)?;
+        Ok(if self.compressed.len() < self.end {
             self.codec
         } else {
             Codec::None

@@ -2,6 +2,7 @@ use super::*;
 use crate::format::Compression;
 use crate::format::batch::{BatchBuilder, BatchView, HEADER_LEN, ProducerStamp};
 use crate::format::random::{OwnedRecord, Random};
+use crate::record::Headers;
 
 /// A record with key `k`, value `v` and one header `h`: `1`.
 fn one_record() -> Vec<u8> {
