@@ -32,6 +32,7 @@ pub struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// A record for `topic`, without key and value.
+    #[inline]
     pub fn to(topic: &'a str) -> Self {
         Self {
             topic,
@@ -41,18 +42,21 @@ impl<'a> Record<'a> {
 
     /// A record with a value and no topic, for [`Partition::append`](crate::Partition::append),
     /// which knows where it goes.
+    #[inline]
     pub fn value_only<V: AsRef<[u8]> + ?Sized>(value: &'a V) -> Self {
         Self::default().value(value)
     }
 
     /// Sets the key. Records with equal keys go to the same partition, the one that Kafka's own
     /// client would choose. An empty key is a key; a record that was given none has a null key.
+    #[inline]
     pub fn key<K: AsRef<[u8]> + ?Sized>(mut self, key: &'a K) -> Self {
         self.key = Some(key.as_ref());
         self
     }
 
     /// Sets the value. A record that was given none has a null value: a tombstone.
+    #[inline]
     pub fn value<V: AsRef<[u8]> + ?Sized>(mut self, value: &'a V) -> Self {
         self.value = Some(value.as_ref());
         self
@@ -74,12 +78,14 @@ impl<'a> Record<'a> {
     }
 
     /// Sets the partition, instead of leaving the choice to the partitioner.
+    #[inline]
     pub fn partition(mut self, partition: u32) -> Self {
         self.partition = Some(partition);
         self
     }
 
     /// Sets the timestamp, in milliseconds since the Unix epoch. Default: the time of the call.
+    #[inline]
     pub fn timestamp(mut self, timestamp: Timestamp) -> Self {
         self.timestamp = Some(timestamp);
         self
@@ -87,7 +93,7 @@ impl<'a> Record<'a> {
 }
 
 /// One header of a record to be written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HeaderRef<'a> {
     pub(crate) key: &'a str,
     pub(crate) value: Option<&'a [u8]>,
@@ -99,7 +105,8 @@ const INLINE_HEADERS: usize = 4;
 /// A record's headers in order.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Headers<'a> {
-    inline: [HeaderRef<'a>; INLINE_HEADERS],
+    /// Present from the front. As options, none of them costs one store in a new record.
+    inline: [Option<HeaderRef<'a>>; INLINE_HEADERS],
     inline_count: usize,
     more: Vec<HeaderRef<'a>>,
 }
@@ -107,22 +114,20 @@ pub(crate) struct Headers<'a> {
 impl<'a> Headers<'a> {
     fn push(&mut self, header: HeaderRef<'a>) {
         if self.inline_count < INLINE_HEADERS {
-            self.inline[self.inline_count] = header;
+            self.inline[self.inline_count] = Some(header);
             self.inline_count += 1;
         } else {
             self.more.push(header);
         }
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.inline_count + self.more.len()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = HeaderRef<'a>> {
-        self.inline[..self.inline_count]
-            .iter()
-            .chain(&self.more)
-            .copied()
+        self.inline.iter().flatten().chain(&self.more).copied()
     }
 }
 

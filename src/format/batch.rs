@@ -290,26 +290,36 @@ impl BatchHeader {
     /// long, with its CRC. The field `crc` is not looked at.
     pub(super) fn write_over(&self, batch: &mut [u8]) {
         debug_assert_eq!(usize::try_from(self.size), Ok(batch.len()));
-        put(batch, at::BASE_OFFSET, self.base_offset.to_be_bytes());
+        // Its length is checked here, once for all fields.
+        let header = &mut batch[..HEADER_LEN];
+        put(header, at::BASE_OFFSET, self.base_offset.to_be_bytes());
         put(
-            batch,
+            header,
             at::LENGTH,
             self.size.saturating_sub(NOT_IN_LENGTH).to_be_bytes(),
         );
-        put(batch, at::LEADER_EPOCH, self.leader_epoch.to_be_bytes());
-        put(batch, at::MAGIC, [MAGIC]);
-        put(batch, at::ATTRIBUTES, self.attributes.0.to_be_bytes());
+        put(header, at::LEADER_EPOCH, self.leader_epoch.to_be_bytes());
+        put(header, at::MAGIC, [MAGIC]);
+        put(header, at::ATTRIBUTES, self.attributes.0.to_be_bytes());
         put(
-            batch,
+            header,
             at::LAST_OFFSET_DELTA,
             self.last_offset_delta.to_be_bytes(),
         );
-        put(batch, at::BASE_TIMESTAMP, self.base_timestamp.to_be_bytes());
-        put(batch, at::MAX_TIMESTAMP, self.max_timestamp.to_be_bytes());
-        put(batch, at::PRODUCER_ID, self.producer_id.to_be_bytes());
-        put(batch, at::PRODUCER_EPOCH, self.producer_epoch.to_be_bytes());
-        put(batch, at::BASE_SEQUENCE, self.base_sequence.to_be_bytes());
-        put(batch, at::RECORDS_COUNT, self.records_count.to_be_bytes());
+        put(
+            header,
+            at::BASE_TIMESTAMP,
+            self.base_timestamp.to_be_bytes(),
+        );
+        put(header, at::MAX_TIMESTAMP, self.max_timestamp.to_be_bytes());
+        put(header, at::PRODUCER_ID, self.producer_id.to_be_bytes());
+        put(
+            header,
+            at::PRODUCER_EPOCH,
+            self.producer_epoch.to_be_bytes(),
+        );
+        put(header, at::BASE_SEQUENCE, self.base_sequence.to_be_bytes());
+        put(header, at::RECORDS_COUNT, self.records_count.to_be_bytes());
         set_crc(batch);
     }
 }
@@ -413,6 +423,7 @@ fn set_crc(batch: &mut [u8]) {
     put(batch, at::CRC, crc.to_be_bytes());
 }
 
+#[inline]
 fn put<const N: usize>(batch: &mut [u8], at: usize, value: [u8; N]) {
     batch[at..at + N].copy_from_slice(&value);
 }

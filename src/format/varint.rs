@@ -139,15 +139,61 @@ fn read_long_unsigned(rest: &[u8], at: &mut usize, longest: usize) -> Parsed<u64
 /// How many bytes [`write_varlong`] writes.
 #[inline]
 pub(crate) fn varlong_size(value: i64) -> usize {
-    // One byte for each seven significant bits, and one for zero: x * 9 / 64 is x / 7 here.
-    let bits = 64 - zigzag(value).leading_zeros();
-    ((bits * 9 + 64) / 64) as usize
+    zigzag_size(zigzag(value))
+}
+
+/// How many bytes [`write_length`] writes.
+#[inline]
+pub(crate) fn length_size(length: usize) -> usize {
+    zigzag_size(zigzag_length(length))
 }
 
 /// Writes an integer of up to 64 bits at `at`, and moves `at` behind it. Panics if there is no room.
 #[inline]
 pub(crate) fn write_varlong(out: &mut [u8], at: &mut usize, value: i64) {
-    let mut rest = zigzag(value);
+    write_zigzag(out, at, zigzag(value));
+}
+
+/// The same for what is never negative. No slice is longer than 63 bits can say, so none is cut.
+#[inline]
+pub(crate) fn write_length(out: &mut [u8], at: &mut usize, length: usize) {
+    write_zigzag(out, at, zigzag_length(length));
+}
+
+#[inline]
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
+}
+
+#[inline]
+fn zigzag_length(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX) << 1
+}
+
+#[inline]
+fn zigzag_size(raw: u64) -> usize {
+    // One byte for each seven significant bits, and one for zero: x * 9 / 64 is x / 7 here.
+    let bits = 64 - raw.leading_zeros();
+    ((bits * 9 + 64) / 64) as usize
+}
+
+#[inline]
+fn write_zigzag(out: &mut [u8], at: &mut usize, raw: u64) {
+    // As in reading: one byte and two are nearly all there is, and worth their own branches.
+    if raw < 0x80 {
+        out[*at] = low_group(raw);
+        *at += 1;
+    } else if raw < 0x4000 {
+        out[*at..*at + 2].copy_from_slice(&[low_group(raw) | 0x80, low_group(raw >> 7)]);
+        *at += 2;
+    } else {
+        write_long_zigzag(out, at, raw);
+    }
+}
+
+#[inline(never)]
+fn write_long_zigzag(out: &mut [u8], at: &mut usize, raw: u64) {
+    let mut rest = raw;
     while rest >= 0x80 {
         out[*at] = low_group(rest) | 0x80;
         *at += 1;
@@ -155,11 +201,6 @@ pub(crate) fn write_varlong(out: &mut [u8], at: &mut usize, value: i64) {
     }
     out[*at] = low_group(rest);
     *at += 1;
-}
-
-#[inline]
-fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
 #[inline]

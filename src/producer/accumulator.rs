@@ -30,9 +30,10 @@ use super::delivery::{Delivery, Receipt, ReceiptPool, Settled};
 use super::partitioner::StickyPartition;
 use super::rules::Rules;
 use super::shared::Shared;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::Compression;
 use crate::format::batch::{BatchBuilder, ProducerStamp};
+use crate::format::record::Encoding;
 use crate::partition::PartitionState;
 use crate::record::{Offset, Record, Timestamp};
 
@@ -46,13 +47,17 @@ pub(super) enum Pushed {
     Retired,
 }
 
+/// Nobody gets to see it: a retired partition accepts no records.
+const RETIRED: Error = Error::Closed("partition");
+
 /// Stands for "nothing is due" among deadlines.
 const NEVER: u64 = u64::MAX;
 
-/// One partition's open batch.
+/// One partition's open batch. Its neighbour in memory is another thread's business, whose writes
+/// shall not take its cache lines away.
+#[repr(align(128))]
 pub(super) struct Accumulator {
     shared: Arc<Shared>,
-    partition: Arc<PartitionState>,
     /// The earlier of the two deadlines of [`OpenBatch`]. Written under the lock; read without, to
     /// find out whether taking the lock is worth it.
     deadline: AtomicU64,
@@ -60,6 +65,9 @@ pub(super) struct Accumulator {
 }
 
 struct OpenBatch {
+    /// `None` when it is no longer reachable by name: no more records. Senders may still hold the
+    /// accumulator then, and shall not keep the files of a deleted topic open by that.
+    partition: Option<Arc<PartitionState>>,
     builder: BatchBuilder,
     /// What the builder does; `None` while it has no buffer.
     compression: Option<Compression>,
@@ -76,68 +84,72 @@ struct OpenBatch {
     synced_end: Offset,
     /// When a sync is to be asked for, if nobody has waited for one by then; or [`NEVER`].
     sync_due: u64,
-    /// Set when the partition is no longer reachable by name: no more records.
-    retired: bool,
 }
 
 impl Accumulator {
     pub(super) fn new(shared: Arc<Shared>, partition: Arc<PartitionState>) -> Self {
+        let rules = Rules::of(&partition.config(), 0);
         let open = OpenBatch {
+            partition: Some(partition),
             // Partitions that are never written to cost no buffer.
             builder: BatchBuilder::new(0, Compression::None),
             compression: None,
             receipt: None,
             receipts: ReceiptPool::default(),
-            rules: Rules::of(&partition.config(), 0),
+            rules,
             base_sequence: 0,
             linger_end: NEVER,
             synced_end: 0,
             sync_due: NEVER,
-            retired: false,
         };
         Self {
             shared,
-            partition,
             deadline: AtomicU64::new(NEVER),
             open: Mutex::new(open),
         }
     }
 
-    pub(super) fn partition(&self) -> &Arc<PartitionState> {
-        &self.partition
-    }
-
     /// Adds a record to the open batch, and appends what is full. `sticky` is given if the record
-    /// came here for want of a preference, and could as well go elsewhere.
+    /// came here for want of a preference, and could as well go elsewhere. `now` is the coarse time of
+    /// the call, or the record's own.
     pub(super) fn push(
         self: &Arc<Self>,
         record: &Record<'_>,
-        timestamp: Timestamp,
+        now: Timestamp,
         sticky: Option<&StickyPartition>,
     ) -> Result<Pushed> {
-        let mut open = self.open.lock();
-        if open.retired {
+        let mut guard = self.open.lock();
+        let open = &mut *guard;
+        if open.partition.is_none() {
             return Ok(Pushed::Retired);
         }
-        let batch_size = self.shared.settings.batch_size;
-        let mut size = open.record_size(record, timestamp);
+        let settings = &self.shared.settings;
+        let mut timestamp = open.rules.timestamp(record, now);
+        let mut encoding = open.encoding(record, timestamp);
+        let size = encoding.size();
         if open.receipt.is_some()
-            && open.builder.size() + size > batch_size.min(open.rules.max_batch_bytes)
+            && open.builder.size() + size > settings.batch_size.min(open.rules.max_batch_bytes)
         {
-            self.append(&mut open, Sync::Later);
+            self.append(open, Sync::Later);
         }
         let starts_batch = open.receipt.is_none();
-        if sticky.is_some_and(|sticky| sticky.is_due(size, batch_size, starts_batch)) {
+        if sticky.is_some_and(|sticky| sticky.is_due(size, settings.batch_size, starts_batch)) {
             return Ok(Pushed::PartitionFilled);
         }
         if starts_batch {
-            self.prepare(&mut open)?;
-            size = open.record_size(record, timestamp);
-            open.rules.check_size(record.topic, size)?;
+            self.prepare(open)?;
+            timestamp = open.rules.timestamp(record, now);
+            encoding = open.encoding(record, timestamp);
+            open.rules.check_size(record.topic, encoding.size())?;
         }
         open.rules
             .check(record, || self.shared.broker.clock().wall())?;
-        let delivery = self.encode(&mut open, record, timestamp);
+        let receipt = match &open.receipt {
+            Some(receipt) => Arc::clone(receipt),
+            None => self.new_receipt(open)?,
+        };
+        let delivery = Delivery::new(receipt, open.builder.count(), timestamp);
+        open.builder.push_encoding(timestamp, &encoding);
         if let Some(sticky) = sticky {
             // Counted as the batch's own size is, so that a full batch is a full share.
             sticky.count(if starts_batch {
@@ -146,15 +158,28 @@ impl Accumulator {
                 size
             });
         }
-        if open.builder.size() >= batch_size || self.shared.settings.linger.is_zero() {
-            self.append(&mut open, Sync::Later);
+        if open.builder.size() >= settings.batch_size || settings.linger.is_zero() {
+            self.append(open, Sync::Later);
         } else if starts_batch {
-            let deadline = self.shared.deadline();
-            open.linger_end = nanos(deadline);
-            self.show_deadline(&open);
-            self.shared.schedule(deadline);
+            self.linger(open);
         }
         Ok(Pushed::Accepted(delivery))
+    }
+
+    /// The receipt of a batch that now gets its first record.
+    fn new_receipt(self: &Arc<Self>, open: &mut OpenBatch) -> Result<Arc<Receipt>> {
+        let partition = open.partition.as_ref().ok_or(RETIRED)?;
+        let receipt = open.receipts.take(self, partition);
+        open.receipt = Some(Arc::clone(&receipt));
+        Ok(receipt)
+    }
+
+    /// Has the broker look at the batch, which was just opened, when its linger is over.
+    fn linger(&self, open: &mut OpenBatch) {
+        let deadline = self.shared.deadline();
+        open.linger_end = nanos(deadline);
+        self.show_deadline(open);
+        self.shared.schedule(deadline);
     }
 
     /// Appends the open batch, if there is one.
@@ -184,7 +209,7 @@ impl Accumulator {
                 self.append(&mut open, Sync::Now);
             }
             if open.sync_due <= nanos(now) {
-                self.request_sync(&mut open);
+                open.request_sync();
             }
             self.show_deadline(&open);
         }
@@ -197,28 +222,25 @@ impl Accumulator {
         self.deadline.store(deadline, Ordering::SeqCst);
     }
 
-    fn request_sync(&self, open: &mut OpenBatch) {
-        open.sync_due = NEVER;
-        if self.partition.durable_end() < open.synced_end {
-            self.partition.request_sync();
-        }
-    }
-
     /// Blocks until everything that was appended here, and has to be synced, is on the device.
     pub(super) fn wait_durable(&self) -> Result<()> {
-        let end = self.open.lock().synced_end;
-        if end == 0 {
-            Ok(())
-        } else {
-            self.partition.wait_durable(end)
+        let (partition, end) = {
+            let open = self.open.lock();
+            (open.partition.clone(), open.synced_end)
+        };
+        match partition {
+            Some(partition) if end > 0 => partition.wait_durable(end),
+            _ => Ok(()),
         }
     }
 
-    /// Settles what is open and accepts no more.
+    /// Settles what is open, accepts no more, and gives everything back that takes room.
     pub(super) fn retire(&self) {
         let mut open = self.open.lock();
         self.append(&mut open, Sync::ByWaiter);
-        open.retired = true;
+        open.partition = None;
+        open.receipts = ReceiptPool::default();
+        open.builder = BatchBuilder::new(0, Compression::None);
     }
 
     #[cfg(test)]
@@ -230,7 +252,7 @@ impl Accumulator {
     fn prepare(&self, open: &mut OpenBatch) -> Result<()> {
         self.shared.producer_id()?;
         let settings = &self.shared.settings;
-        let config = self.partition.config();
+        let config = open.partition.as_ref().ok_or(RETIRED)?.config();
         open.rules = Rules::of(&config, self.shared.broker.clock().wall());
         let compression = match config.compression {
             Compression::Producer => settings.compression,
@@ -242,24 +264,6 @@ impl Accumulator {
             open.compression = Some(compression);
         }
         Ok(())
-    }
-
-    fn encode(
-        self: &Arc<Self>,
-        open: &mut OpenBatch,
-        record: &Record<'_>,
-        timestamp: Timestamp,
-    ) -> Delivery {
-        let OpenBatch {
-            builder,
-            receipt,
-            receipts,
-            ..
-        } = open;
-        let receipt = receipt.get_or_insert_with(|| receipts.take(self));
-        let index = builder.count();
-        builder.push(timestamp, record.key, record.value, &record.headers);
-        Delivery::new(Arc::clone(receipt), index, timestamp)
     }
 
     /// Appends the open batch, if there is one, and settles its receipt.
@@ -293,7 +297,7 @@ impl Accumulator {
                 self.show_deadline(open);
                 self.shared.schedule(deadline);
             }
-            Sync::Now => self.request_sync(open),
+            Sync::Now => open.request_sync(),
             Sync::Later | Sync::ByWaiter => {}
         }
     }
@@ -310,11 +314,12 @@ impl Accumulator {
             ProducerStamp::NONE
         };
         let next_sequence = sequence_after(open.base_sequence, open.builder.count());
+        let partition = open.partition.as_ref().ok_or(RETIRED)?;
         let batch = open.builder.finish(stamp, false)?;
         let durability = self.shared.settings.durability;
-        let appended = self.partition.append(batch, durability)?;
+        let appended = partition.append(batch, durability)?;
         open.base_sequence = next_sequence;
-        let durability = self.partition.durability(self.shared.settings.durability);
+        let durability = partition.durability(self.shared.settings.durability);
         Ok(Settled {
             appended,
             durability,
@@ -323,17 +328,27 @@ impl Accumulator {
 }
 
 impl OpenBatch {
-    fn record_size(&self, record: &Record<'_>, timestamp: Timestamp) -> usize {
+    /// The record as the batch would take it now.
+    #[inline]
+    fn encoding<'a>(&self, record: &'a Record<'_>, timestamp: Timestamp) -> Encoding<'a> {
         self.builder
-            .record_size(record.key, record.value, &record.headers, timestamp)
+            .encoding(timestamp, record.key, record.value, &record.headers)
+    }
+
+    /// Asks for the sync that is due, unless somebody else saw to it.
+    fn request_sync(&mut self) {
+        self.sync_due = NEVER;
+        if let Some(partition) = &self.partition
+            && partition.durable_end() < self.synced_end
+        {
+            partition.request_sync();
+        }
     }
 }
 
 impl fmt::Debug for Accumulator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Accumulator")
-            .field("partition", self.partition.id())
-            .finish_non_exhaustive()
+        f.debug_struct("Accumulator").finish_non_exhaustive()
     }
 }
 

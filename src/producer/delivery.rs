@@ -148,9 +148,9 @@ impl Settled {
 }
 
 impl Receipt {
-    fn new(accumulator: &Arc<Accumulator>) -> Self {
+    fn new(accumulator: &Arc<Accumulator>, partition: &Arc<PartitionState>) -> Self {
         Self {
-            partition: Arc::clone(accumulator.partition()),
+            partition: Arc::clone(partition),
             accumulator: Arc::downgrade(accumulator),
             outcome: OnceLock::new(),
         }
@@ -191,7 +191,11 @@ pub(super) struct ReceiptPool {
 
 impl ReceiptPool {
     /// A receipt for a new batch: one that nobody holds any more, or a new one.
-    pub(super) fn take(&mut self, accumulator: &Arc<Accumulator>) -> Arc<Receipt> {
+    pub(super) fn take(
+        &mut self,
+        accumulator: &Arc<Accumulator>,
+        partition: &Arc<PartitionState>,
+    ) -> Arc<Receipt> {
         for _ in 0..LOOKS.min(self.spent.len()) {
             let Some(mut receipt) = self.spent.pop_front() else {
                 break;
@@ -202,7 +206,7 @@ impl ReceiptPool {
             }
             self.spent.push_back(receipt);
         }
-        Arc::new(Receipt::new(accumulator))
+        Arc::new(Receipt::new(accumulator, partition))
     }
 
     pub(super) fn give_back(&mut self, receipt: Arc<Receipt>) {

@@ -41,7 +41,7 @@ pub use partitioner::{Murmur2Partitioner, Partitioner, RoundRobinPartitioner};
 use accumulator::Pushed;
 use builder::Settings;
 use partitioner::Random;
-use routes::{Renewal, Route, Routes};
+use routes::{KeptRoutes, Renewal, Route, Routes};
 use shared::Shared;
 
 use crate::broker::{BrokerState, Lingering};
@@ -88,6 +88,7 @@ impl Producer {
             shared: Arc::new(Shared::new(broker, settings)),
             partitioner,
             random: OnceLock::new(),
+            kept: KeptRoutes::default(),
             routes: ArcSwap::default(),
             renewing: Mutex::new(()),
         });
@@ -183,6 +184,8 @@ struct Core {
     partitioner: Box<dyn Partitioner>,
     /// For the choice of sticky partitions; seeded at the first send.
     random: OnceLock<Random>,
+    /// Looked at first; what they do not have is in `routes`.
+    kept: KeptRoutes,
     routes: ArcSwap<Routes>,
     /// Held while `routes` is made anew. Before accumulators in the lock order.
     renewing: Mutex<()>,
@@ -190,24 +193,44 @@ struct Core {
 
 impl Core {
     fn send(&self, record: &Record<'_>) -> Result<Delivery> {
-        self.shared.broker.check_open()?;
-        let timestamp = self.timestamp(record)?;
+        let broker = &self.shared.broker;
+        broker.check_open()?;
+        let now = match record.timestamp {
+            Some(timestamp) => check_timestamp(record.topic, timestamp).map(|()| timestamp)?,
+            // A clock before 1970 gives no timestamp that the format allows.
+            None => broker.clock().coarse_wall().max(0),
+        };
+        loop {
+            let pushed = match self.kept.get(record.topic, broker.topics_version()) {
+                Some(route) => self.push(route, record, now)?,
+                None => self.push_by_snapshot(record, now)?,
+            };
+            // Each time round the routes are newer, or the partition is another one.
+            if let Pushed::Accepted(delivery) = pushed {
+                return Ok(delivery);
+            }
+        }
+    }
+
+    /// For a topic whose route is not kept, or that changed.
+    #[cold]
+    fn push_by_snapshot(&self, record: &Record<'_>, now: Timestamp) -> Result<Pushed> {
         loop {
             let routes = self.routes.load();
             let current = routes.version == self.shared.broker.topics_version();
             match routes.get(record.topic).filter(|_| current) {
-                Some(route) => match self.push(route, record, timestamp)? {
-                    Pushed::Accepted(delivery) => return Ok(delivery),
-                    // Each time round the routes are newer, or the partition is another one.
-                    Pushed::Retired | Pushed::PartitionFilled => {}
-                },
+                Some(route) => {
+                    self.kept.keep(route);
+                    return self.push(route, record, now);
+                }
                 None => self.renew_routes(record.topic)?,
             }
         }
     }
 
     /// Offers the record to the partition that it is for.
-    fn push(&self, route: &Route, record: &Record<'_>, timestamp: Timestamp) -> Result<Pushed> {
+    #[inline]
+    fn push(&self, route: &Route, record: &Record<'_>, now: Timestamp) -> Result<Pushed> {
         let count = route.count();
         let preferred = match record.partition {
             Some(partition) => Some(partition),
@@ -216,24 +239,16 @@ impl Core {
                 .partition(record.topic, record.key, record.value, count),
         };
         if let Some(partition) = preferred {
-            return route.accumulator(partition)?.push(record, timestamp, None);
+            return route.accumulator(partition)?.push(record, now, None);
         }
         let partition = route.sticky.current();
         let pushed = route
             .accumulator(partition)?
-            .push(record, timestamp, Some(&route.sticky))?;
+            .push(record, now, Some(&route.sticky))?;
         if matches!(pushed, Pushed::PartitionFilled) {
             route.sticky.switch(partition, count, self.random()?);
         }
         Ok(pushed)
-    }
-
-    fn timestamp(&self, record: &Record<'_>) -> Result<Timestamp> {
-        match record.timestamp {
-            Some(timestamp) => check_timestamp(record.topic, timestamp).map(|()| timestamp),
-            // A clock before 1970 gives no timestamp that the format allows.
-            None => Ok(self.shared.broker.clock().wall().max(0)),
-        }
     }
 
     /// Looks the topics up anew, and `wanted` with them.

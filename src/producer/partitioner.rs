@@ -84,10 +84,12 @@ impl Partitioner for Murmur2Partitioner {
         _value: Option<&[u8]>,
         count: u32,
     ) -> Option<u32> {
+        let key = key.filter(|_| !self.ignore_keys)?;
+        if count == 1 {
+            return Some(0);
+        }
         // The positive part by mask, not by absolute value: as Kafka has it.
-        let positive = |key| murmur2(key) & 0x7fff_ffff;
-        key.filter(|_| !self.ignore_keys)
-            .and_then(|key| positive(key).checked_rem(count))
+        (murmur2(key) & 0x7fff_ffff).checked_rem(count)
     }
 }
 
@@ -144,9 +146,14 @@ pub(super) fn murmur2(bytes: &[u8]) -> u32 {
         k ^= k >> R;
         hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
     }
-    if !tail.is_empty() {
-        let mut last = [0; 4];
-        last[..tail.len()].copy_from_slice(tail);
+    // One arm a length: a copy of so few bytes would be a call, and wait for its own store.
+    let last = match *tail {
+        [a] => Some([a, 0, 0, 0]),
+        [a, b] => Some([a, b, 0, 0]),
+        [a, b, c] => Some([a, b, c, 0]),
+        _ => None,
+    };
+    if let Some(last) = last {
         hash = (hash ^ u32::from_le_bytes(last)).wrapping_mul(M);
     }
     hash ^= hash >> 13;

@@ -5,10 +5,15 @@
 //! version has risen, the snapshot is made anew. Partitions that are still there keep their
 //! accumulators; those that are gone are *retired*: settled, and closed to senders who still hold
 //! the old snapshot.
+//!
+//! Even taking hold of a snapshot costs two atomic writes, so the first few routes of a producer are
+//! *kept* until it goes ([`KeptRoutes`]). A route says itself for which version of the topics it
+//! holds; one that does not hold any more is passed over.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use super::accumulator::Accumulator;
 use super::partitioner::{Random, StickyPartition, murmur2};
@@ -27,14 +32,45 @@ pub(super) struct Routes {
 /// One topic.
 #[derive(Debug)]
 pub(super) struct Route {
-    topic: Arc<TopicState>,
+    name: Arc<str>,
+    /// Tells the topic from a later one of the same name. Weak, as a route may be kept for longer than
+    /// its topic is there.
+    topic: Weak<TopicState>,
+    /// The broker's version of its topics at which this was last known to hold.
+    version: AtomicU64,
     accumulators: Vec<Arc<Accumulator>>,
     pub(super) sticky: StickyPartition,
 }
 
+/// How many routes a producer keeps. More topics than this, or topics that were made anew or got
+/// more partitions as often, cost a look into the snapshot for each record.
+const KEPT: usize = 8;
+
+/// The routes that a producer used first, found without a lock or a count of references.
+#[derive(Debug, Default)]
+pub(super) struct KeptRoutes([OnceLock<Arc<Route>>; KEPT]);
+
+impl KeptRoutes {
+    /// The route to `topic` that holds at `version` of the topics.
+    #[inline]
+    pub(super) fn get(&self, topic: &str, version: u64) -> Option<&Route> {
+        let kept = self.0.iter().map_while(OnceLock::get);
+        kept.map(|route| &**route)
+            .find(|route| route.holds(version) && *route.name == *topic)
+    }
+
+    /// Keeps a route, if there is room.
+    pub(super) fn keep(&self, route: &Arc<Route>) {
+        let is_kept = |place: &OnceLock<Arc<Route>>| {
+            Arc::ptr_eq(place.get_or_init(|| Arc::clone(route)), route)
+        };
+        let _ = self.0.iter().any(is_kept);
+    }
+}
+
 impl Routes {
-    pub(super) fn get(&self, topic: &str) -> Option<&Route> {
-        self.by_topic.get(topic).map(|route| &**route)
+    pub(super) fn get(&self, topic: &str) -> Option<&Arc<Route>> {
+        self.by_topic.get(topic)
     }
 
     pub(super) fn accumulators(&self) -> impl Iterator<Item = &Arc<Accumulator>> {
@@ -52,9 +88,10 @@ impl Routes {
         let mut by_topic = self.by_topic.clone();
         if version != self.version {
             by_topic.retain(|name, route| match with.shared.broker.topic(name) {
-                Ok(topic) if Arc::ptr_eq(&topic, &route.topic) => {
-                    if let Some(grown) = route.grown(with) {
-                        *route = Arc::new(grown);
+                Ok(topic) if route.leads_to(&topic) => {
+                    match route.grown(&topic, version, with) {
+                        Some(grown) => *route = Arc::new(grown),
+                        None => route.confirm(version),
                     }
                     true
                 }
@@ -69,7 +106,7 @@ impl Routes {
         }
         by_topic
             .entry(Arc::clone(&wanted.name))
-            .or_insert_with(|| Arc::new(Route::new(wanted, &[], with)));
+            .or_insert_with(|| Arc::new(Route::new(wanted, version, &[], with)));
         Self { version, by_topic }
     }
 }
@@ -82,7 +119,12 @@ pub(super) struct Renewal<'a> {
 
 impl Route {
     /// A route to all partitions of `topic`, of which the first ones have accumulators already.
-    fn new(topic: &Arc<TopicState>, known: &[Arc<Accumulator>], with: &Renewal<'_>) -> Self {
+    fn new(
+        topic: &Arc<TopicState>,
+        version: u64,
+        known: &[Arc<Accumulator>],
+        with: &Renewal<'_>,
+    ) -> Self {
         let partitions = topic.partitions.load();
         let new = partitions.iter().skip(known.len());
         let new = new.map(|partition| {
@@ -95,16 +137,33 @@ impl Route {
         let count = u32::try_from(accumulators.len()).unwrap_or(u32::MAX);
         let sticky = StickyPartition::new(with.random.below(count));
         Self {
-            topic: Arc::clone(topic),
+            name: Arc::clone(&topic.name),
+            topic: Arc::downgrade(topic),
+            version: AtomicU64::new(version),
             accumulators,
             sticky,
         }
     }
 
     /// The route with the partitions that were added since; `None` if there are none.
-    fn grown(&self, with: &Renewal<'_>) -> Option<Self> {
-        let grew = self.topic.partitions.load().len() > self.accumulators.len();
-        grew.then(|| Self::new(&self.topic, &self.accumulators, with))
+    fn grown(&self, topic: &Arc<TopicState>, version: u64, with: &Renewal<'_>) -> Option<Self> {
+        let grew = topic.partitions.load().len() > self.accumulators.len();
+        grew.then(|| Self::new(topic, version, &self.accumulators, with))
+    }
+
+    /// True unless `topic` is another one, of the same name.
+    fn leads_to(&self, topic: &Arc<TopicState>) -> bool {
+        std::ptr::eq(self.topic.as_ptr(), Arc::as_ptr(topic))
+    }
+
+    #[inline]
+    fn holds(&self, version: u64) -> bool {
+        self.version.load(Ordering::Relaxed) == version
+    }
+
+    /// The topic and its partitions are still the same.
+    fn confirm(&self, version: u64) {
+        self.version.store(version, Ordering::Relaxed);
     }
 
     /// How many partitions there are.
@@ -112,12 +171,13 @@ impl Route {
         u32::try_from(self.accumulators.len()).unwrap_or(u32::MAX)
     }
 
+    #[inline]
     pub(super) fn accumulator(&self, partition: u32) -> Result<&Arc<Accumulator>> {
         let index = usize::try_from(partition).unwrap_or(usize::MAX);
         self.accumulators
             .get(index)
             .ok_or_else(|| Error::UnknownPartition {
-                topic: self.topic.name.as_ref().to_owned(),
+                topic: self.name.as_ref().to_owned(),
                 partition,
                 count: self.count(),
             })

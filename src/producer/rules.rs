@@ -46,7 +46,15 @@ impl Rules {
         }
     }
 
+    /// The record's own timestamp; or else `now`, which may lag a little behind the clock that
+    /// `taken_at` was read from, and is not used where that is later.
+    #[inline]
+    pub(super) fn timestamp(&self, record: &Record<'_>, now: Timestamp) -> Timestamp {
+        record.timestamp.unwrap_or(now.max(self.taken_at))
+    }
+
     /// Refuses a record that the topic must not have. `now` is asked only if it decides.
+    #[inline]
     pub(super) fn check(&self, record: &Record<'_>, now: impl FnOnce() -> Timestamp) -> Result<()> {
         if self.needs_key && record.key.is_none() {
             let reason = "a compacted topic needs a key in every record";

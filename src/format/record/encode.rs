@@ -3,7 +3,7 @@
 //! The size of a record stands in front of it, so it has to be known first; whoever gathers records
 //! asks for it too, to see whether the record still fits. An [`Encoding`] computes it once for both.
 
-use crate::format::varint::{varlong_size, write_varlong};
+use crate::format::varint::{length_size, varlong_size, write_length, write_varlong};
 use crate::record::Headers;
 
 /// A record to be written, with the deltas that its batch gives it, and its size.
@@ -16,6 +16,7 @@ pub(crate) struct Encoding<'a> {
     headers: &'a Headers<'a>,
     /// The size without the leading length: what that length says.
     body: usize,
+    size: usize,
 }
 
 impl<'a> Encoding<'a> {
@@ -40,6 +41,7 @@ impl<'a> Encoding<'a> {
             value,
             headers,
             body,
+            size: length_size(body) + body,
         }
     }
 
@@ -54,14 +56,14 @@ impl<'a> Encoding<'a> {
     /// How many bytes [`write`](Self::write) fills.
     #[inline]
     pub(crate) fn size(&self) -> usize {
-        length_size(self.body) + self.body
+        self.size
     }
 
     /// Fills `out`, which is [`size`](Self::size) bytes long. Panics if it is shorter.
     #[inline]
     pub(crate) fn write(&self, out: &mut [u8]) {
         let mut at = 0;
-        put_length(out, &mut at, self.body);
+        write_length(out, &mut at, self.body);
         // The attributes.
         out[at] = 0;
         at += 1;
@@ -69,7 +71,7 @@ impl<'a> Encoding<'a> {
         write_varlong(out, &mut at, i64::from(self.offset_delta));
         put_nullable(out, &mut at, self.key);
         put_nullable(out, &mut at, self.value);
-        put_length(out, &mut at, self.headers.len());
+        write_length(out, &mut at, self.headers.len());
         if self.headers.len() > 0 {
             put_headers(out, &mut at, self.headers);
         }
@@ -97,22 +99,6 @@ fn put_headers(out: &mut [u8], at: &mut usize, headers: &Headers<'_>) {
     }
 }
 
-/// Lengths beyond 31 bits would not be readable; the builder refuses to finish such a batch.
-#[inline]
-fn length_as_varlong(length: usize) -> i64 {
-    i64::try_from(length).unwrap_or(i64::MAX)
-}
-
-#[inline]
-fn length_size(length: usize) -> usize {
-    varlong_size(length_as_varlong(length))
-}
-
-#[inline]
-fn put_length(out: &mut [u8], at: &mut usize, length: usize) {
-    write_varlong(out, at, length_as_varlong(length));
-}
-
 #[inline]
 fn nullable_size(bytes: Option<&[u8]>) -> usize {
     bytes.map_or(1, |bytes| length_size(bytes.len()) + bytes.len())
@@ -122,7 +108,7 @@ fn nullable_size(bytes: Option<&[u8]>) -> usize {
 fn put_nullable(out: &mut [u8], at: &mut usize, bytes: Option<&[u8]>) {
     match bytes {
         Some(bytes) => {
-            put_length(out, at, bytes.len());
+            write_length(out, at, bytes.len());
             out[*at..*at + bytes.len()].copy_from_slice(bytes);
             *at += bytes.len();
         }
