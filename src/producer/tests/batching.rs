@@ -308,3 +308,48 @@ fn per_partition_the_log_has_each_threads_records_in_the_order_of_its_sends() {
     }
     assert_eq!(total, THREADS * RECORDS);
 }
+
+/// A coarse time that lags by up to 4 ms, as Linux has it.
+#[derive(Debug, Clone)]
+struct Ticking(ManualClock);
+
+impl Clock for Ticking {
+    fn wall(&self) -> i64 {
+        self.0.wall()
+    }
+
+    fn coarse_wall(&self) -> i64 {
+        self.0.wall() / 4 * 4
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+}
+
+#[test]
+fn timestamps_are_exact_for_a_batchs_first_record_and_never_go_back() {
+    let clock = ManualClock::new(START + 3);
+    let builder = Broker::builder("data")
+        .storage(SimDisk::new())
+        .clock(Ticking(clock.clone()));
+    let broker = builder.background(false).open().unwrap();
+    broker.create_topic("t", TopicConfig::default()).unwrap();
+    let producer = broker.producer().build().unwrap();
+    let send = || {
+        let delivery = send(&producer, "x").unwrap();
+        clock.advance(Duration::from_millis(1));
+        delivery
+    };
+    let open = [send(), send(), send()];
+    let timestamps = open.map(|delivery| delivery.wait().unwrap().timestamp() - START);
+    assert_eq!(timestamps, [3, 4, 4]);
+    assert_eq!(send().wait().unwrap().timestamp(), START + 6);
+    let partition = broker.topic("t").unwrap().partition(0).unwrap();
+    let mut reader = partition.reader(Position::Earliest).unwrap();
+    let mut read = Vec::new();
+    while let Some(record) = reader.next().unwrap() {
+        read.push(record.timestamp() - START);
+    }
+    assert_eq!(read, [3, 4, 4, 6]);
+}

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::broker::Broker;
-use crate::clock::ManualClock;
+use crate::clock::{Clock, ManualClock};
 use crate::config::TopicConfig;
 use crate::error::Result;
 use crate::format::batch::BatchHeader;

@@ -232,6 +232,44 @@ fn a_deleted_topic_fails_what_was_open_and_a_new_one_of_its_name_starts_anew() {
 }
 
 #[test]
+fn a_deleted_topics_partitions_are_let_go_at_the_next_send() {
+    let fixture = Fixture::new(1);
+    let producer = fixture.producer();
+    fixture
+        .broker
+        .create_topic("other", TopicConfig::default())
+        .unwrap();
+    send(&producer, "x").unwrap().wait().unwrap();
+    let partition = Arc::downgrade(&state(&producer, 0));
+    fixture.broker.delete_topic("t").unwrap();
+    producer.send(Record::to("other")).unwrap();
+    assert!(
+        partition.upgrade().is_none(),
+        "its files would stay open for as long as the producer is there"
+    );
+}
+
+#[test]
+fn topics_that_come_go_and_grow_over_and_over_are_found_each_time() {
+    let fixture = Fixture::new(1);
+    let producer = fixture.producer();
+    // More often than routes are kept.
+    for round in 2..15 {
+        fixture.broker.add_partitions("t", round).unwrap();
+        let last = Record::to("t").partition(round - 1);
+        assert_eq!(producer.send(last).unwrap().wait().unwrap().offset(), 0);
+        let config = TopicConfig::default();
+        fixture.broker.create_topic("passing", config).unwrap();
+        let sent = producer.send(Record::to("passing")).unwrap();
+        assert_eq!(sent.wait().unwrap().offset(), 0);
+        fixture.broker.delete_topic("passing").unwrap();
+        let sent = producer.send(Record::to("passing"));
+        assert!(matches!(sent, Err(Error::UnknownTopic { .. })));
+    }
+    producer.flush().unwrap();
+}
+
+#[test]
 fn one_producer_serves_many_topics() {
     let fixture = Fixture::new(1);
     let producer = fixture.producer();
