@@ -51,6 +51,7 @@ fn main() {
     append_synced(&mut criterion);
     send(&mut criterion);
     send_synced(&mut criterion);
+    send_together(&mut criterion);
     replay(&mut criterion);
     poll(&mut criterion);
     tail(&mut criterion);
@@ -223,6 +224,39 @@ fn send_synced(criterion: &mut Criterion) {
                     settle(window.pop_front());
                 }
                 start.elapsed()
+            });
+        });
+    }
+}
+
+/// One producer that threads share, each of which sends to a partition of its own: what they cost each
+/// other is the difference to one thread's time per record, divided by the cores there are.
+fn send_together(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("send/shared");
+    let values = events::events(100);
+    for threads in [1, 2] {
+        throughput(&mut group, 1, 100);
+        let bench = LazyCell::new(|| Bench::new(TopicConfig::default().partitions(3)));
+        group.bench_function(format!("100B/threads-{threads}"), |bencher| {
+            bencher.iter_custom(|times| {
+                bench.make_room();
+                let producer = bench.broker.producer().build().expect("valid settings");
+                warm_up(&producer);
+                let each = usize::try_from(times).expect("a 64-bit machine");
+                let start = Instant::now();
+                std::thread::scope(|scope| {
+                    for partition in 0..threads {
+                        let (producer, values) = (&producer, &values);
+                        scope.spawn(move || {
+                            for value in values.iter().cycle().take(each) {
+                                let record = Record::to(TOPIC).partition(partition).value(value);
+                                black_box(producer.send(record).expect("the disk has room"));
+                            }
+                        });
+                    }
+                });
+                producer.flush().expect("the disk has room");
+                start.elapsed() / threads
             });
         });
     }
