@@ -104,8 +104,9 @@ impl Producer {
     /// full. Records that one thread sends to a partition are read in the order of its sends.
     ///
     /// The partition is the record's own, else the [`Partitioner`]'s choice, else one that is kept
-    /// until a batch is full. The timestamp is the time of the call, unless the record has one; a
-    /// record that must not have one says -1.
+    /// until a batch is full. The timestamp is the time of the call, to the few milliseconds of
+    /// [`Clock::coarse_wall`](crate::Clock::coarse_wall), unless the record has one; a record that must
+    /// not have one says -1.
     ///
     /// The delivery tells where the record is once it is acknowledged. To drop it is fine: a failure
     /// to write the batch is reported by the next [`flush`](Self::flush) too. A batch that cannot be
