@@ -1,6 +1,6 @@
 //! A partition: orders writers, publishes the readable end, wakes readers.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::task::{Context, Poll};
@@ -47,7 +47,7 @@ pub(crate) struct PartitionState {
 thread_local! {
     /// A warm builder for [`Partition::append`], with the codec it was made for. A thread's own, so that
     /// threads share nothing but the log's mutex.
-    static BUILDER: Cell<Option<(Compression, BatchBuilder)>> = const { Cell::new(None) };
+    static BUILDER: RefCell<Option<(Compression, BatchBuilder)>> = const { RefCell::new(None) };
 }
 
 impl PartitionState {
@@ -292,8 +292,10 @@ impl Partition {
     /// the first one's offset; the others follow it. The records' own topic and partition are not
     /// looked at.
     ///
-    /// Acknowledged by the topic's `durability`: in the kernel's cache, or on the device. For many
-    /// small appends a [`Producer`](crate::Producer) is faster, since it gathers them.
+    /// Acknowledged by the topic's `durability`: where it survives this process, or on the device. For
+    /// many small appends a [`Producer`](crate::Producer) is faster, since it gathers them into batches.
+    /// A record without a timestamp gets the time of the call, as exact as
+    /// [`Clock::coarse_wall`](crate::Clock::coarse_wall) is.
     ///
     /// # Errors
     /// `InvalidRecord` for no records, `RecordTooLarge` if the batch exceeds `max.message.bytes`,
@@ -315,21 +317,17 @@ impl Partition {
     pub fn append(&self, records: &[Record<'_>]) -> Result<Offset> {
         self.broker.check_open()?;
         let config = self.state.config.load();
-        let now = self.state.clock.wall();
-        let mut builder = take_builder(codec_of(&config));
-        let appended = self
-            .build(&mut builder, records, &config, now)
-            .and_then(|()| {
-                let batch = builder.finish(ProducerStamp::NONE, false)?;
-                let context = AppendContext {
-                    config: &config,
-                    durability: config.durability,
-                    now,
-                };
-                self.state.append_in(batch, context)
-            });
-        give_builder(codec_of(&config), builder);
-        let appended = appended?;
+        let now = self.state.clock.coarse_wall();
+        let appended = with_builder(codec_of(&config), |builder| {
+            self.build(builder, records, &config, now)?;
+            let batch = builder.finish(ProducerStamp::NONE, false)?;
+            let context = AppendContext {
+                config: &config,
+                durability: config.durability,
+                now,
+            };
+            self.state.append_in(batch, context)
+        })?;
         if config.durability == Durability::Synced {
             self.state.wait_durable(appended.end_offset)?;
         }
@@ -353,8 +351,8 @@ impl Partition {
         for record in records {
             let timestamp = record.timestamp.unwrap_or(now);
             check_timestamp(self.id().topic(), timestamp)?;
-            let size = builder.size()
-                + builder.record_size(record.key, record.value, &record.headers, timestamp);
+            let encoding = builder.encoding(timestamp, record.key, record.value, &record.headers);
+            let size = builder.size() + encoding.size();
             if size > limit {
                 return Err(Error::RecordTooLarge {
                     topic: self.id().to_string(),
@@ -362,7 +360,7 @@ impl Partition {
                     limit,
                 });
             }
-            builder.push(timestamp, record.key, record.value, &record.headers);
+            builder.push_encoding(timestamp, &encoding);
         }
         debug_assert!(builder.size() > HEADER_LEN);
         Ok(())
@@ -421,18 +419,27 @@ impl Partition {
     }
 }
 
-fn take_builder(codec: Compression) -> BatchBuilder {
-    match BUILDER.take() {
-        Some((known, builder)) if known == codec => builder,
-        _ => BatchBuilder::new(FIRST_BUILDER_BYTES, codec),
-    }
-}
-
-fn give_builder(codec: Compression, mut builder: BatchBuilder) {
-    if builder.size() <= LARGEST_WARM_BUILDER {
-        builder.clear();
-        BUILDER.set(Some((codec, builder)));
-    }
+/// Lends out the thread's warm builder.
+#[inline]
+fn with_builder<T>(codec: Compression, build: impl FnOnce(&mut BatchBuilder) -> T) -> T {
+    let cold = || BatchBuilder::new(FIRST_BUILDER_BYTES, codec);
+    BUILDER.with(|warm| {
+        // Lent out already to whoever woke a reader that appends on this thread.
+        let Ok(mut warm) = warm.try_borrow_mut() else {
+            return build(&mut cold());
+        };
+        if warm.as_ref().is_none_or(|(known, _)| *known != codec) {
+            *warm = None;
+        }
+        let (_, builder) = warm.get_or_insert_with(|| (codec, cold()));
+        let built = build(builder);
+        if builder.size() <= LARGEST_WARM_BUILDER {
+            builder.clear();
+        } else {
+            *warm = None;
+        }
+        built
+    })
 }
 
 /// The codec of batches that no producer chose one for.

@@ -75,18 +75,6 @@ impl BatchBuilder {
         self.end
     }
 
-    /// Exactly how many bytes `push` would add now.
-    #[inline]
-    pub(crate) fn record_size(
-        &self,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-        headers: &Headers<'_>,
-        timestamp: i64,
-    ) -> usize {
-        self.encoding(timestamp, key, value, headers).size()
-    }
-
     /// The record as [`push_encoding`](Self::push_encoding) would add it now. It holds until something
     /// is pushed or cleared.
     #[inline]

@@ -199,8 +199,9 @@ fn any_records_come_back_and_their_sizes_were_exact() {
         let written = random.records();
         for owned in &written {
             let record = owned.borrowed();
-            let size =
-                builder.record_size(record.key, record.value, &record.headers, owned.timestamp);
+            let size = builder
+                .encoding(owned.timestamp, record.key, record.value, &record.headers)
+                .size();
             let before = builder.size();
             owned.push_to(&mut builder);
             assert_eq!(builder.size() - before, size, "seed {seed}");
