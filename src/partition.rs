@@ -432,13 +432,13 @@ fn with_builder<T>(codec: Compression, build: impl FnOnce(&mut BatchBuilder) -> 
             *warm = None;
         }
         let (_, builder) = warm.get_or_insert_with(|| (codec, cold()));
-        let built = build(builder);
+        let result = build(builder);
         if builder.size() <= LARGEST_WARM_BUILDER {
             builder.clear();
         } else {
             *warm = None;
         }
-        built
+        result
     })
 }
 
