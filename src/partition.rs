@@ -180,7 +180,9 @@ impl PartitionState {
         self.sync_requested.store(false, Ordering::Release);
         fence(Ordering::SeqCst);
         let synced = self.wait_durable(self.log.end_offset());
-        self.log.rest();
+        if synced.is_ok() {
+            self.log.rest();
+        }
         // A topic that was deleted, before or meanwhile, has nothing to sync: that is no failure.
         if self.check_open().is_err() {
             return Ok(());
