@@ -14,7 +14,7 @@ use crate::config::{Durability, TopicConfig};
 use crate::error::{Error, Result};
 use crate::format::Compression;
 use crate::format::batch::{BatchBuilder, HEADER_LEN, ProducerStamp};
-use crate::log::{AppendContext, Log};
+use crate::log::{AppendContext, Log, Next};
 pub(crate) use crate::log::{Appended, Cursor, FetchedBatch, Peeked};
 
 use crate::notify::Waiters;
@@ -140,7 +140,11 @@ impl PartitionState {
 
     /// Blocks until everything below `end` is on the device; shares one sync with all who wait.
     pub(crate) fn wait_durable(&self, end: Offset) -> Result<()> {
-        self.log.commit().wait(end, || self.log.sync())?;
+        self.wait_sync(end, Next::Sync)
+    }
+
+    fn wait_sync(&self, end: Offset, next: Next) -> Result<()> {
+        self.log.commit().wait(end, || self.log.sync(next))?;
         self.waiters.wake_all();
         Ok(())
     }
@@ -166,6 +170,11 @@ impl PartitionState {
         }
     }
 
+    /// Has the housekeeping thread sync what an earlier process left unsynced.
+    pub(crate) fn sync_soon(self: &Arc<Self>) {
+        self.housekeeping.sync_at(Duration::ZERO, self);
+    }
+
     /// Asks the housekeeping thread to sync soon, since somebody may be waiting later. Cheap.
     pub(crate) fn request_sync(self: &Arc<Self>) {
         if !self.sync_requested.swap(true, Ordering::AcqRel) {
@@ -177,9 +186,13 @@ impl PartitionState {
     pub(crate) fn sync_now(&self) -> Result<()> {
         // Before the sync: what is appended from here on asks for another one.
         self.dirty.store(false, Ordering::Release);
-        self.sync_requested.store(false, Ordering::Release);
+        let next = if self.sync_requested.swap(false, Ordering::AcqRel) {
+            Next::Sync
+        } else {
+            Next::Appends
+        };
         fence(Ordering::SeqCst);
-        let synced = self.wait_durable(self.log.end_offset());
+        let synced = self.wait_sync(self.log.end_offset(), next);
         if synced.is_ok() {
             self.log.rest();
         }
@@ -417,7 +430,8 @@ impl Partition {
     /// Makes everything appended so far survive power loss (`fdatasync`).
     pub fn flush(&self) -> Result<()> {
         self.state.check_open()?;
-        self.state.wait_durable(self.state.log().end_offset())
+        self.state
+            .wait_sync(self.state.log().end_offset(), Next::Appends)
     }
 }
 

@@ -97,6 +97,7 @@ const FILES: [(&str, IsOf); 10] = [
     ("manifest", |path| path.ends_with("topics.manifest")),
     ("durable-end", |path| path.ends_with("durable-ends")),
     ("seal", |path| path.ends_with(".seal")),
+    ("waypoint", |path| path.ends_with(".waypoint")),
 ];
 
 fn put(root: &Path, target: &str, inputs: Vec<Vec<u8>>) {

@@ -32,7 +32,7 @@ const fn stateful(name: &'static str, run: fn(&[u8])) -> Target {
     }
 }
 
-pub const TARGETS: [Target; 23] = [
+pub const TARGETS: [Target; 24] = [
     decoder("batch", fuzzing::batch),
     decoder("record", fuzzing::record),
     decoder("varint", fuzzing::varint),
@@ -52,6 +52,7 @@ pub const TARGETS: [Target; 23] = [
     decoder("manifest", fuzzing::manifest),
     decoder("durable-end", fuzzing::durable_end),
     decoder("seal", fuzzing::seal),
+    decoder("waypoint", fuzzing::waypoint),
     decoder("offsets-key", fuzzing::offsets_key),
     decoder("offsets-value", fuzzing::offsets_value),
     stateful("directory", directory::directory),

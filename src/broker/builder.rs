@@ -13,6 +13,7 @@ use crate::disk::Disk;
 use crate::disk::real::RealDisk;
 use crate::disk::sim::SimDisk;
 use crate::error::Result;
+use crate::log::waypoint::WAYPOINT_INTERVAL;
 
 /// Choices for opening a broker; see [`Broker::builder`].
 ///
@@ -37,6 +38,7 @@ pub struct BrokerBuilder {
     pub(super) background: bool,
     pub(super) durability: Durability,
     pub(super) offsets_topic_partitions: u32,
+    pub(super) waypoint_interval: u64,
     pub(super) seed: u64,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) disk: Arc<dyn Disk>,
@@ -58,6 +60,7 @@ impl BrokerBuilder {
             background: true,
             durability: Durability::Written,
             offsets_topic_partitions: 50,
+            waypoint_interval: WAYPOINT_INTERVAL,
             // The standard library seeds its hash maps from the system's randomness.
             seed: RandomState::new().build_hasher().finish(),
             clock: Arc::new(SystemClock::default()),
@@ -105,6 +108,16 @@ impl BrokerBuilder {
     /// files.
     pub fn offsets_topic_partitions(mut self, count: u32) -> Self {
         self.offsets_topic_partitions = count;
+        self
+    }
+
+    /// How far apart, in bytes, the waypoints of a partition are: places from which its last segment may
+    /// be walked when it is opened after a kill or a power loss. The walk begins at the last one, so
+    /// this bounds how much is looked at that was on the device already; what was not is checked in
+    /// any case. A shorter distance makes that open faster, and writes more often. Kafka has no such
+    /// setting: it recovers whole segments. Default: 16 MiB.
+    pub fn waypoint_interval(mut self, bytes: u64) -> Self {
+        self.waypoint_interval = bytes.max(1);
         self
     }
 

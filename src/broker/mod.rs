@@ -216,6 +216,7 @@ pub(crate) struct BrokerState {
     /// Durability of group offsets.
     durability: Durability,
     offsets_topic_partitions: u32,
+    waypoint_interval: u64,
     topic_waiters: Waiters,
     report: RecoveryReport,
     closed: AtomicBool,
@@ -326,6 +327,18 @@ impl BrokerState {
             .iter()
             .flat_map(|topic| topic.partitions.load().iter().cloned().collect::<Vec<_>>())
             .collect()
+    }
+
+    /// Makes all records durable, before committed offsets that may lie behind them.
+    pub(crate) fn sync_records(&self) -> Result<()> {
+        let partitions = self.partitions();
+        let records = partitions
+            .iter()
+            .filter(|partition| partition.id().topic() != CONSUMER_OFFSETS);
+        for partition in records {
+            partition.wait_durable(partition.log().end_offset())?;
+        }
+        Ok(())
     }
 
     /// Closes once; later calls find nothing to do.

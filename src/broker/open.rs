@@ -90,6 +90,8 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
         } else {
             1
         },
+        sync_later: builder.background,
+        waypoint_interval: builder.waypoint_interval,
     };
     let topics = opening.topics(&manifest, &mut report)?;
     opening.ends.free_unclaimed();
@@ -109,6 +111,7 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
         offsets: OffsetStore::default(),
         durability: builder.durability,
         offsets_topic_partitions: builder.offsets_topic_partitions,
+        waypoint_interval: builder.waypoint_interval,
         topic_waiters: Waiters::default(),
         report: RecoveryReport::default(),
         closed: AtomicBool::new(false),
@@ -316,6 +319,9 @@ pub(super) struct Opening<'a> {
     pub(super) log_starts: Checkpoint,
     /// How many partitions to recover at once.
     pub(super) threads: usize,
+    /// There will be a thread that syncs what recovery left unsynced.
+    pub(super) sync_later: bool,
+    pub(super) waypoint_interval: u64,
 }
 
 impl Opening<'_> {
@@ -412,6 +418,8 @@ impl Opening<'_> {
             start,
             recovery_point: self.recovery_points.get(&stored.name, partition),
             now: self.clock.wall(),
+            sync_later: self.sync_later,
+            waypoint_interval: self.waypoint_interval,
         })?;
         let state = PartitionState::new(
             log,
@@ -419,6 +427,10 @@ impl Opening<'_> {
             Arc::clone(self.clock),
             Arc::clone(&self.housekeeping),
         );
-        Ok((Arc::new(state), recovery))
+        let state = Arc::new(state);
+        if state.log().is_unsynced() {
+            state.sync_soon();
+        }
+        Ok((state, recovery))
     }
 }

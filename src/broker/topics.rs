@@ -234,6 +234,8 @@ impl BrokerState {
             recovery_points: Checkpoint::default(),
             log_starts: Checkpoint::default(),
             threads: 1,
+            sync_later: false,
+            waypoint_interval: self.waypoint_interval,
         }
     }
 }

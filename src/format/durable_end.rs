@@ -14,7 +14,7 @@
 //! | at | size | field |
 //! |---|---|---|
 //! | 0 | 1 | version, 1 |
-//! | 1 | 1 | flags: bit 0 clean |
+//! | 1 | 1 | flags: bit 0 clean, bit 1 quiet |
 //! | 2 | 2 | zero |
 //! | 4 | 4 | partition |
 //! | 8 | 8 | generation |
@@ -68,8 +68,16 @@ impl Slot {
     /// Written at an orderly close: the position is exactly the end of the file.
     pub(crate) const CLEAN: u8 = 1;
 
+    /// No sync of the log began after it was written. Without it, one may have failed since, and left
+    /// bytes in the kernel's cache that it takes for written.
+    pub(crate) const QUIET: u8 = 2;
+
     pub(crate) fn is_clean(&self) -> bool {
         self.flags & Self::CLEAN != 0
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.flags & Self::QUIET != 0
     }
 }
 

@@ -9,7 +9,7 @@ use super::index_entry::{AbortedTransaction, OffsetIndexEntry, TimeIndexEntry};
 use super::manifest::Manifest;
 use super::metadata::{MetaProperties, PartitionMetadata};
 use super::offsets_record::{OffsetValue, OffsetsKey, decode_key, encode_group_key};
-use super::{durable_end, producer_snapshot, seal};
+use super::{durable_end, producer_snapshot, seal, waypoint};
 
 /// A file of `.index` entries.
 pub fn offset_index(bytes: &[u8]) {
@@ -112,6 +112,17 @@ pub fn seal(bytes: &[u8]) {
     }
 }
 
+/// A `.waypoint` file, as it is and with its checksum made right.
+pub fn waypoint(bytes: &[u8]) {
+    let mut repaired = bytes.to_vec();
+    repaired.extend(crc32fast::hash(bytes).to_be_bytes());
+    for bytes in [bytes, &repaired] {
+        if let Ok(waypoint) = waypoint::decode(bytes) {
+            assert_eq!(waypoint::decode(&waypoint::encode(&waypoint)), Ok(waypoint));
+        }
+    }
+}
+
 /// The key of a record of `__consumer_offsets`.
 pub fn offsets_key(bytes: &[u8]) {
     let Ok(key) = decode_key(bytes) else { return };
@@ -176,6 +187,7 @@ mod tests {
             (offsets_key, b"\0\x02\0\x02g1".to_vec()),
             (offsets_value, offset_value.to_vec()),
             (offsets_value, group_value.to_vec()),
+            (waypoint, vec![1; 200]),
         ]
     }
 

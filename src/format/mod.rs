@@ -5,7 +5,7 @@
 //! them: Kafka's message format v2 (`magic` 2). All integers are big-endian.
 //!
 //! Files beside the log: [`index_entry`], [`producer_snapshot`], [`checkpoint`] and [`metadata`] are
-//! Kafka's; [`manifest`], [`durable_end`], [`seal`] and [`stage`] are ours. Records of coordinators:
+//! Kafka's; [`manifest`], [`durable_end`], [`seal`], [`stage`] and [`waypoint`] are ours. Records of coordinators:
 //! [`offsets_record`], [`group_record`]. `docs/format.md` has them all in one place.
 //!
 //! Decoders take any bytes: they never panic, never allocate more than their limit, and say with
@@ -44,6 +44,7 @@ pub(crate) mod topic_id;
 pub(crate) mod varint;
 #[cfg(test)]
 mod vectors;
+pub(crate) mod waypoint;
 
 pub use batch::TimestampType;
 pub use compression::Compression;

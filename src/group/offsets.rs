@@ -194,7 +194,15 @@ impl OffsetStore {
                     .collect();
                 Ok(changes)
             });
-            match written.and_then(|end| log.wait_durable(end)) {
+            // Without changes it is synced when its turn comes, behind the records it is about.
+            let settled = written.and_then(|end| {
+                if found.is_empty() {
+                    return Ok(());
+                }
+                broker.sync_records()?;
+                log.wait_durable(end)
+            });
+            match settled {
                 Ok(()) => clamped.append(&mut found),
                 Err(error) => failed.push(error),
             }

@@ -31,11 +31,21 @@ pub(crate) struct DurableEnds {
 #[derive(Debug, Default)]
 struct Places {
     /// What the file said when it was opened, until a partition claims it.
-    found: HashMap<(TopicId, u32), (usize, Slot, usize)>,
+    found: HashMap<(TopicId, u32), Found>,
     /// Pairs that belong to nobody.
     free: Vec<usize>,
     /// Pairs in the file.
     count: usize,
+}
+
+/// A pair of slots in use.
+#[derive(Debug)]
+struct Found {
+    pair: usize,
+    /// The newer of the two, and which it is.
+    slot: Slot,
+    index: usize,
+    claimed: bool,
 }
 
 impl DurableEnds {
@@ -74,16 +84,18 @@ impl DurableEnds {
             .lock()
             .found
             .get(&(topic, partition))
-            .map(|(_, slot, _)| *slot)
+            .map(|found| found.slot)
     }
 
     /// Gives a partition its pair of slots, the one it had before if there is one.
     pub(crate) fn claim(self: &Arc<Self>, topic: TopicId, partition: u32) -> Result<DurableEnd> {
         let mut places = self.places.lock();
-        let known = places.found.remove(&(topic, partition));
-        let written = known.map(|(_, slot, _)| DurablePoint::of(&slot));
-        let (pair, generation, last_index) = if let Some((pair, slot, index)) = known {
-            (pair, slot.generation, index)
+        let known = places.found.get_mut(&(topic, partition));
+        let mut written = None;
+        let (pair, generation, last_index) = if let Some(found) = known {
+            found.claimed = true;
+            written = Some((DurablePoint::of(&found.slot), found.slot.is_quiet()));
+            (found.pair, found.slot.generation, found.index)
         } else {
             let pair = places.take_free();
             // Room is made here, so that a sync never fails for want of it.
@@ -95,6 +107,8 @@ impl DurableEnds {
             written,
             end_offset: 0,
             next_index: 1 - last_index,
+            syncs: 0,
+            in_doubt: false,
             retired: false,
         });
         Ok(DurableEnd {
@@ -109,7 +123,9 @@ impl DurableEnds {
     /// Forgets slots of partitions that are no more. Call once all that exist have claimed theirs.
     pub(crate) fn free_unclaimed(&self) {
         let mut places = self.places.lock();
-        let unclaimed: Vec<usize> = places.found.drain().map(|(_, (pair, ..))| pair).collect();
+        let found = std::mem::take(&mut places.found);
+        let unclaimed = found.values().filter(|found| !found.claimed);
+        let unclaimed: Vec<usize> = unclaimed.map(|found| found.pair).collect();
         places.free.extend(unclaimed);
     }
 
@@ -137,13 +153,17 @@ impl Places {
         let older = self
             .found
             .get(&key)
-            .is_some_and(|(_, known, _)| known.generation >= slot.generation);
+            .is_some_and(|known| known.slot.generation >= slot.generation);
         let freed = if older {
             Some(pair)
         } else {
-            self.found
-                .insert(key, (pair, slot, index))
-                .map(|(pair, ..)| pair)
+            let found = Found {
+                pair,
+                slot,
+                index,
+                claimed: false,
+            };
+            self.found.insert(key, found).map(|former| former.pair)
         };
         self.free.extend(freed);
     }
@@ -169,11 +189,15 @@ pub(crate) struct DurableEnd {
 #[derive(Debug)]
 struct Turn {
     generation: u64,
-    /// What the newer slot says, by whichever process.
-    written: Option<DurablePoint>,
-    /// The bound written last in this process.
+    /// What the newer slot says, by whichever process, and whether it is quiet.
+    written: Option<(DurablePoint, bool)>,
+    /// The highest bound of this process.
     end_offset: u64,
     next_index: usize,
+    /// Syncs of the log under way.
+    syncs: u32,
+    /// A sync failed: what is in the kernel's cache need not be on the device, ever.
+    in_doubt: bool,
     /// The log is closed: the file may be another broker's by now.
     retired: bool,
 }
@@ -211,18 +235,68 @@ impl DurablePoint {
             clean: slot.is_clean().then_some(slot.index_digest),
         }
     }
+
+    /// The bound of a slot, in a log that is in use.
+    pub(super) fn unclosed(slot: &Slot) -> Self {
+        Self {
+            clean: None,
+            ..Self::of(slot)
+        }
+    }
+}
+
+/// What comes after a sync, as far as one can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Another sync soon: somebody waits for each. The bound says nothing of syncs, and so the next
+    /// one costs no note; what little an open after a kill finds behind it is written again.
+    Sync,
+    /// Appends, perhaps many: the bound says that no sync began since. Before the next one that is
+    /// taken back.
+    Appends,
 }
 
 impl DurableEnd {
     /// Writes a bound that holds from now on. Not synced: see the module's description.
-    pub(crate) fn advance(&self, point: DurablePoint) -> Result<()> {
+    pub(crate) fn advance(&self, point: DurablePoint, next: Next) -> Result<()> {
         let mut turn = self.turn.lock();
         // A sync that began before a roll may end after it, with less to say.
-        // And opening again finds what is there already, and changes no byte.
-        let is_old = point.end_offset < turn.end_offset || turn.written == Some(point);
-        if turn.retired || is_old {
+        if point.end_offset < turn.end_offset {
             return Ok(());
         }
+        let quiet = next == Next::Appends && turn.syncs == 0 && !turn.in_doubt;
+        // Opening again finds what is there already, and changes no byte.
+        let is_there = matches!(turn.written, Some((known, known_quiet))
+            if known == point && (known_quiet || !quiet));
+        if !is_there {
+            self.write(&mut turn, point, quiet)?;
+        }
+        turn.end_offset = point.end_offset;
+        Ok(())
+    }
+
+    /// To be called before each sync of the log: if the process dies while it is under way, nobody
+    /// knows how it ended. The bound must not say then that there was none.
+    ///
+    /// # Errors
+    /// If that cannot be written down; then there must be no sync.
+    pub(crate) fn begin_sync(&self) -> Result<SyncNote<'_>> {
+        let mut turn = self.turn.lock();
+        if let Some((point, true)) = turn.written {
+            self.write(&mut turn, point, false)?;
+        }
+        turn.syncs += 1;
+        Ok(SyncNote {
+            of: self,
+            succeeded: false,
+        })
+    }
+
+    fn write(&self, turn: &mut Turn, point: DurablePoint, quiet: bool) -> Result<()> {
+        if turn.retired {
+            return Ok(());
+        }
+        let clean = point.clean.map_or(0, |_| Slot::CLEAN);
         let slot = Slot {
             generation: turn.generation + 1,
             topic_id: self.topic,
@@ -231,7 +305,7 @@ impl DurableEnd {
             // A segment that is longer cannot be written; a lower bound is one in any case.
             position: u32::try_from(point.position).unwrap_or(0),
             end_offset: point.end_offset,
-            flags: point.clean.map_or(0, |_| Slot::CLEAN),
+            flags: clean | if quiet { Slot::QUIET } else { 0 },
             digest: point.digest,
             index_digest: point.clean.unwrap_or(0),
         };
@@ -241,8 +315,7 @@ impl DurableEnd {
             turn.next_index * SLOT_LEN,
         )?;
         turn.generation += 1;
-        turn.written = Some(point);
-        turn.end_offset = point.end_offset;
+        turn.written = Some((point, quiet));
         turn.next_index = 1 - turn.next_index;
         Ok(())
     }
@@ -265,5 +338,27 @@ impl DurableEnd {
         self.ends.write(&[0; PAIR_LEN], self.pair, 0)?;
         self.ends.places.lock().free.push(self.pair);
         Ok(())
+    }
+}
+
+/// A sync of the log that is under way. Dropped without [`succeeded`](Self::succeeded), it failed.
+#[derive(Debug)]
+#[must_use = "a note that is dropped says that the sync failed"]
+pub(crate) struct SyncNote<'a> {
+    of: &'a DurableEnd,
+    succeeded: bool,
+}
+
+impl SyncNote<'_> {
+    pub(crate) fn succeeded(mut self) {
+        self.succeeded = true;
+    }
+}
+
+impl Drop for SyncNote<'_> {
+    fn drop(&mut self) {
+        let mut turn = self.of.turn.lock();
+        turn.syncs -= 1;
+        turn.in_doubt |= !self.succeeded;
     }
 }

@@ -3,15 +3,18 @@
 //! An index narrows a search, it never answers it: whoever uses an entry compares it with the batch
 //! header it points at, and walks the segment from its start if they disagree. So a lost, stale or
 //! damaged index file costs time, never a wrong record. The active segment's entries are kept in
-//! memory and written when the segment is sealed or closed; after an unclean stop they are rebuilt.
+//! memory, and written with its waypoints and when the segment is sealed or closed; after an unclean
+//! stop those behind the last waypoint are rebuilt.
 //!
 //! Kafka's rules (reference: `OffsetIndex`, `TimeIndex`): an entry holds a batch's **last** offset and
 //! its **start** position; there is one after more than `index.interval.bytes` of batches.
 
-use crate::disk::{Disk, OpenMode, read_file, write_all_at};
+use crate::disk::{Disk, OpenMode, read_file, read_full_at, write_all_at};
 use crate::error::{Error, Result};
 use crate::format::batch::BatchHeader;
 use crate::format::index_entry::{OffsetIndexEntry, TimeIndexEntry};
+use crate::format::waypoint::IndexPrefix;
+use std::io;
 use std::path::Path;
 
 /// The entries of both indexes, in order.
@@ -67,6 +70,17 @@ impl IndexBuilder {
     /// Goes on behind entries that were loaded from a file, at byte `end` of the segment.
     /// The stored index has its final time entry, and so the largest timestamp.
     pub(crate) fn resume(interval: u32, index: &SegmentIndex, end: u64) -> Self {
+        Self::resume_at(interval, index, end, index.times.last().copied())
+    }
+
+    /// Goes on behind these entries, at byte `end` of the segment, whose largest timestamp so far is
+    /// this.
+    pub(crate) fn resume_at(
+        interval: u32,
+        index: &SegmentIndex,
+        end: u64,
+        largest: Option<TimeIndexEntry>,
+    ) -> Self {
         let last_entry = index
             .offsets
             .last()
@@ -75,7 +89,7 @@ impl IndexBuilder {
         Self {
             interval: interval.into(),
             bytes_since_entry,
-            largest: index.times.last().copied(),
+            largest,
         }
     }
 
@@ -204,6 +218,28 @@ impl SegmentIndex {
         Ok((whole && index.is_plausible(log_len)).then_some(index))
     }
 
+    /// Reads so many entries from the start of the files; `None` if they are not there, or are others.
+    pub(crate) fn load_prefix(
+        disk: &dyn Disk,
+        (offsets, offset_prefix): (&Path, IndexPrefix),
+        (times, time_prefix): (&Path, IndexPrefix),
+        log_len: u64,
+    ) -> Result<Option<Self>> {
+        let (Some(offsets), Some(times)) = (
+            read_prefix(disk, offsets, offset_prefix, OffsetIndexEntry::LEN, log_len)?,
+            read_prefix(disk, times, time_prefix, TimeIndexEntry::LEN, log_len)?,
+        ) else {
+            return Ok(None);
+        };
+        let index = Self {
+            offsets: decode_all(&offsets, |bytes| OffsetIndexEntry::decode(bytes).ok()),
+            times: decode_all(&times, |bytes| TimeIndexEntry::decode(bytes).ok()),
+        };
+        let whole = index.offsets.len() * OffsetIndexEntry::LEN == offsets.len()
+            && index.times.len() * TimeIndexEntry::LEN == times.len();
+        Ok((whole && index.is_plausible(log_len)).then_some(index))
+    }
+
     /// CRC-32 of both files' bytes.
     pub(crate) fn digest(&self) -> u32 {
         let mut digest = crc32fast::Hasher::new();
@@ -250,6 +286,31 @@ fn read_index(disk: &dyn Disk, path: &Path, limit: usize) -> Result<Option<Vec<u
         Err(Error::Corrupt { .. }) => Ok(None),
         other => other,
     }
+}
+
+/// The bytes that a prefix of an index file is of, if they are there.
+fn read_prefix(
+    disk: &dyn Disk,
+    path: &Path,
+    prefix: IndexPrefix,
+    entry_len: usize,
+    log_len: u64,
+) -> Result<Option<Vec<u8>>> {
+    let len = usize::try_from(prefix.entries).unwrap_or(usize::MAX);
+    let len = len.saturating_mul(entry_len);
+    // A batch takes its header at least, and no entry is larger than that.
+    if len as u64 > log_len {
+        return Ok(None);
+    }
+    let file = match disk.open(path, OpenMode::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(|error| Error::io("open", path, error))?,
+    };
+    let mut bytes = vec![0; len];
+    let count = read_full_at(&*file, &mut bytes, 0);
+    let count = count.map_err(|error| Error::io("read", path, error))?;
+    let is_it = count == len && crc32fast::hash(&bytes) == prefix.digest;
+    Ok(is_it.then_some(bytes))
 }
 
 /// Decodes entries up to the first that is none.

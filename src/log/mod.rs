@@ -25,6 +25,7 @@ mod scan;
 mod segment;
 mod staging;
 mod tail;
+pub(crate) mod waypoint;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -34,15 +35,17 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+pub(crate) use self::durable_ends::Next;
 use self::durable_ends::{DurableEnd, DurablePoint};
 use self::epochs::Epochs;
 pub(crate) use self::fetch::{Cursor, FetchedBatch, Peeked};
 pub(crate) use self::group_commit::GroupCommit;
 use self::segment::Segment;
+use self::waypoint::Waypoints;
 pub(crate) use self::writer::AppendContext;
 use self::writer::Writer;
 use crate::config::Durability;
-use crate::disk::Disk;
+use crate::disk::{AppendFile, Disk};
 use crate::error::{Error, Result};
 use crate::record::{Offset, Timestamp, TopicPartition};
 
@@ -93,7 +96,8 @@ pub(crate) struct Log {
     /// For readers; the writer's own copy is in `writer`.
     epochs: ArcSwap<Epochs>,
     commit: GroupCommit,
-    durable_slot: DurableEnd,
+    durable_slot: Arc<DurableEnd>,
+    waypoints: Waypoints,
     /// Set once, when a write or sync failed: nothing is written any more.
     failure: OnceLock<Failure>,
     /// Damage that makes further appends unsafe, found when opening or reading.
@@ -143,6 +147,11 @@ impl Log {
         self.commit.durable_end()
     }
 
+    /// True if there is something that a sync would make durable.
+    pub(crate) fn is_unsynced(&self) -> bool {
+        self.end_offset() > self.durable_end()
+    }
+
     pub(crate) fn commit(&self) -> &GroupCommit {
         &self.commit
     }
@@ -178,32 +187,38 @@ impl Log {
     }
 
     /// Makes everything appended so far durable; returns up to which offset that is. Run through
-    /// [`GroupCommit::wait`], so that one sync serves all.
-    pub(crate) fn sync(&self) -> Result<Offset> {
+    /// [`GroupCommit::wait`], so that one sync serves all. `next` says what will come after it.
+    pub(crate) fn sync(&self, next: Next) -> Result<Offset> {
         self.check_failure()?;
-        let (segment, flushed, point, names_unsynced) = {
+        let (segment, flushed, point, names_unsynced, waypoint) = {
             let mut writer = self.writer.lock();
             if writer.closed {
                 return Err(Error::Closed("partition"));
             }
             // If there is no space for what is staged, what is in the file can be synced all the same.
             let flushed = writer.flush_stage(self);
+            let is_flushed = flushed.is_ok();
             (
                 Arc::clone(&writer.active),
                 flushed,
                 writer.flushed,
                 writer.names_unsynced,
+                self.waypoints.draft(&writer).filter(|_| is_flushed),
             )
         };
         if point.end_offset <= self.durable_end() {
             return flushed.map(|()| self.durable_end());
         }
-        segment.file().sync().map_err(|error| self.fail(&error))?;
+        self.sync_file(segment.file())?;
         if names_unsynced {
             self.writer.lock().sync_names(self)?;
         }
         segment.file().publish(point.position);
-        self.note_durable(point);
+        self.note_durable(point, next);
+        if let Some(draft) = waypoint {
+            self.waypoints
+                .write(&draft, &segment, &self.dir, self.disk());
+        }
         flushed.map(|()| point.end_offset)
     }
 
@@ -215,13 +230,24 @@ impl Log {
         }
     }
 
+    /// Makes what was written to a segment durable. If that fails, the log stops.
+    fn sync_file(&self, file: &AppendFile) -> Result<()> {
+        let synced = self.durable_slot.begin_sync().and_then(|note| {
+            file.sync()?;
+            note.succeeded();
+            Ok(())
+        });
+        synced.map_err(|error| self.fail(&error))
+    }
+
     /// Everything up to `point` is on the device, and published in its file.
-    fn note_durable(&self, point: DurablePoint) {
+    fn note_durable(&self, point: DurablePoint, next: Next) {
+        // Before anybody is told: what was acknowledged as durable is known to be, after a kill, too.
+        // Not being able to write the bound down costs recovery time, not data.
+        let _ = self.durable_slot.advance(point, next);
         self.readable_end
             .fetch_max(point.end_offset, Ordering::AcqRel);
         self.commit.advance(point.end_offset);
-        // Not being able to write the bound down costs recovery time, not data.
-        let _ = self.durable_slot.advance(point);
     }
 
     fn durable_slot(&self) -> &DurableEnd {
@@ -304,7 +330,8 @@ impl Log {
 
     /// Syncs, and leaves the files as a clean open wants them. Nothing is written afterwards.
     pub(crate) fn close(&self) -> Result<()> {
-        let synced = self.commit.wait(self.end_offset(), || self.sync());
+        let sync = || self.sync(Next::Appends);
+        let synced = self.commit.wait(self.end_offset(), sync);
         let mut writer = self.writer.lock();
         if writer.closed {
             return Ok(());
@@ -318,15 +345,12 @@ impl Log {
             // What an append brought that came between.
             writer.flush_stage(self)?;
             if writer.next_offset > self.durable_end() {
-                writer
-                    .active
-                    .file()
-                    .sync()
-                    .map_err(|error| self.fail(&error))?;
+                self.sync_file(writer.active.file())?;
             }
             writer.close(self)
         });
         writer.closed = true;
+        self.waypoints.stop();
         self.durable_slot.retire();
         closed
     }
@@ -346,6 +370,7 @@ impl Log {
         // An append that began earlier is over with this, and none comes later: the directory may
         // soon be that of another topic of the same name.
         self.writer.lock().closed = true;
+        self.waypoints.stop();
         self.durable_slot.release()
     }
 }

@@ -41,16 +41,19 @@ pub(crate) enum FileKind {
     ProducerSnapshot,
     /// Our own: small batches on their way into the active segment. Numbered from 0.
     Stage,
+    /// Our own: from where the last segment may be walked after a crash.
+    Waypoint,
 }
 
 impl FileKind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Log,
         Self::OffsetIndex,
         Self::TimeIndex,
         Self::Seal,
         Self::ProducerSnapshot,
         Self::Stage,
+        Self::Waypoint,
     ];
 
     fn suffix(self) -> &'static str {
@@ -61,6 +64,7 @@ impl FileKind {
             Self::Seal => ".seal",
             Self::ProducerSnapshot => ".snapshot",
             Self::Stage => ".stage",
+            Self::Waypoint => ".waypoint",
         }
     }
 

@@ -9,7 +9,7 @@
 //! Invariants:
 //! * What is recorded is in the log: [`ProducerState::record`] comes after the write.
 //! * A snapshot holds the last batch of each producer only. The others come back by replaying the
-//!   log from where the snapshot was made, as in Kafka.
+//!   log from where the snapshot was made, as in Kafka. A waypoint holds them all.
 //!
 //! Pure: values in, verdicts out. Elsewhere: the snapshot's bytes (`format::producer_snapshot`),
 //! when it is written (`log`), where sequences come from (`producer`).
@@ -20,6 +20,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::format::batch::BatchHeader;
 use crate::format::producer_snapshot::ProducerEntry;
+use crate::format::waypoint::{KnownProducer, ProducedBatch};
 use crate::record::{Offset, Timestamp, TopicPartition};
 
 /// How many batches of a producer are remembered: Kafka's window.
@@ -191,9 +192,68 @@ impl ProducerState {
                 .collect(),
         }
     }
+
+    /// What a waypoint holds: everything.
+    pub(crate) fn to_waypoint(&self) -> Vec<KnownProducer> {
+        let mut producers: Vec<_> = self
+            .producers
+            .iter()
+            .map(|(id, producer)| producer.to_waypoint(*id))
+            .collect();
+        producers.sort_unstable_by_key(|producer| producer.id);
+        producers
+    }
+
+    /// The state that a waypoint describes.
+    pub(crate) fn from_waypoint(producers: &[KnownProducer]) -> Self {
+        let producers = producers.iter();
+        Self {
+            producers: producers
+                .map(|known| (known.id, Producer::from_waypoint(known)))
+                .collect(),
+        }
+    }
 }
 
 impl Producer {
+    fn to_waypoint(&self, id: i64) -> KnownProducer {
+        let batches = self.known().iter().map(|batch| ProducedBatch {
+            base_offset: batch.base_offset,
+            last_offset: batch.last_offset,
+            max_timestamp: batch.max_timestamp,
+            first_sequence: batch.first_sequence,
+            last_sequence: batch.last_sequence,
+        });
+        KnownProducer {
+            id,
+            epoch: self.epoch,
+            last_timestamp: self.last_timestamp,
+            coordinator_epoch: self.coordinator_epoch,
+            transaction_start: self.transaction_start,
+            batches: batches.collect(),
+        }
+    }
+
+    fn from_waypoint(known: &KnownProducer) -> Self {
+        let mut producer = Self {
+            epoch: known.epoch,
+            last_timestamp: known.last_timestamp,
+            coordinator_epoch: known.coordinator_epoch,
+            transaction_start: known.transaction_start,
+            ..Self::default()
+        };
+        for batch in &known.batches {
+            producer.remember(KnownBatch {
+                base_offset: batch.base_offset,
+                last_offset: batch.last_offset,
+                max_timestamp: batch.max_timestamp,
+                first_sequence: batch.first_sequence,
+                last_sequence: batch.last_sequence,
+            });
+        }
+        producer
+    }
+
     fn known(&self) -> &[KnownBatch] {
         &self.batches[..self.batch_count]
     }

@@ -78,29 +78,18 @@ pub(super) struct WalkPlan {
     pub(super) epochs_known: bool,
 }
 
-/// Walks a segment from its first byte: frames only below the floor, everything above. `see` gets
+/// Walks a segment, on from what was found so far: frames only below the floor, everything above. `see` gets
 /// every good batch; `epochs` learns the epochs of those that are checked. `step_over` finds the first
 /// damage at or behind a good place, below the floor, and where batches are good again.
 pub(super) fn walk(
     file: &AppendFile,
     plan: WalkPlan,
+    mut walked: Walked,
     epochs: &mut Epochs,
     mut see: impl FnMut(&BatchHeader),
     step_over: impl Fn(Place) -> Result<Option<Damage>>,
 ) -> Result<Walked> {
-    let mut walked = Walked {
-        index: SegmentIndex::default(),
-        builder: IndexBuilder::new(plan.index_interval),
-        digest: FrameDigest::new(),
-        position: 0,
-        next_offset: plan.base,
-        batches: 0,
-        first_timestamp: None,
-        damage: Vec::new(),
-        torn: None,
-        checked_bytes: 0,
-    };
-    let mut scanner = Scanner::new(file, 0, plan.len);
+    let mut scanner = Scanner::new(file, walked.position, plan.len);
     let mut good = walked.place();
     loop {
         let bad = match step(&mut scanner, &mut walked, plan, epochs, &mut see)? {
@@ -233,6 +222,22 @@ fn epoch_agrees(header: &BatchHeader, epochs: &Epochs, plan: WalkPlan) -> bool {
 }
 
 impl Walked {
+    /// Nothing yet, at the start of a segment.
+    pub(super) fn nothing(plan: WalkPlan) -> Self {
+        Self {
+            index: SegmentIndex::default(),
+            builder: IndexBuilder::new(plan.index_interval),
+            digest: FrameDigest::new(),
+            position: 0,
+            next_offset: plan.base,
+            batches: 0,
+            first_timestamp: None,
+            damage: Vec::new(),
+            torn: None,
+            checked_bytes: 0,
+        }
+    }
+
     fn go_to(&mut self, place: Place) {
         self.position = place.position;
         self.next_offset = place.offset.unwrap_or(self.next_offset);

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::durable_ends::DurablePoint;
+use super::durable_ends::{DurablePoint, Next};
 use super::epochs::Epochs;
 use super::index::{IndexBuilder, IndexedBatch, SegmentIndex};
 use super::names::FileKind;
@@ -257,7 +257,8 @@ impl Writer {
         self.producers.expire(context.now, PRODUCER_EXPIRATION);
         self.flushed = self.point();
         log.add_segment(Arc::clone(&self.active));
-        log.note_durable(self.flushed);
+        log.waypoints.begin_segment(base, log.dir(), log.disk());
+        log.note_durable(self.flushed, Next::Appends);
         // A bound that stays behind is still a bound: recovery looks at more than it would have to.
         let _ = log.durable_slot().sync();
         Ok(())
@@ -267,9 +268,7 @@ impl Writer {
     fn seal(&mut self, log: &Log) -> Result<Seal> {
         self.cut_leftover(log)?;
         self.flush_stage(log)?;
-        if let Err(error) = self.active.file().sync() {
-            return Err(log.fail(&error));
-        }
+        log.sync_file(self.active.file())?;
         let index_digest = self.store_index(log)?;
         self.store_producers(log)?;
         let seal = Seal {
@@ -302,6 +301,7 @@ impl Writer {
         let offsets = FileKind::OffsetIndex.path(log.dir(), base);
         let times = FileKind::TimeIndex.path(log.dir(), base);
         let complete = self.complete_index();
+        let _files = log.waypoints.hold();
         complete.store(log.disk(), &offsets, &times)?;
         Ok(complete.digest())
     }
@@ -357,10 +357,11 @@ impl Writer {
             self.remove_stale_snapshot(log)?;
             self.sync_names(log)?;
         }
-        log.durable_slot().advance(DurablePoint {
+        let point = DurablePoint {
             clean: Some(self.complete_index().digest()),
             ..self.point()
-        })
+        };
+        log.durable_slot().advance(point, Next::Appends)
     }
 
     /// The snapshot of an earlier close is of no use any more, unless a segment starts there.

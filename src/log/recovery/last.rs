@@ -4,14 +4,16 @@
 use std::sync::Arc;
 
 use super::Recovery;
+use crate::config::Durability;
 use crate::disk::{AppendFile, OpenMode};
 use crate::error::{Error, Result};
 use crate::format::durable_end::Slot;
 use crate::format::seal::FrameDigest;
+use crate::log::durable_ends::DurablePoint;
 use crate::log::index::{IndexBuilder, SegmentIndex};
 use crate::log::names::FileKind;
 use crate::log::segment::Segment;
-use crate::log::tail::{self, Floor, LONGEST_SEGMENT};
+use crate::log::tail::{self, Floor, LONGEST_SEGMENT, Walked};
 use crate::record::{Offset, Timestamp};
 
 /// The last segment, ready to grow.
@@ -23,6 +25,8 @@ pub(super) struct LastSegment {
     pub(super) digest: FrameDigest,
     pub(super) batches: u64,
     pub(super) first_timestamp: Option<Timestamp>,
+    /// Up to where it is known to be on the device, if that is not all of it.
+    pub(super) durable: Option<DurablePoint>,
 }
 
 impl Recovery<'_> {
@@ -91,6 +95,7 @@ impl Recovery<'_> {
             digest: FrameDigest::new(),
             batches: 0,
             first_timestamp: None,
+            durable: None,
         })
     }
 
@@ -141,6 +146,7 @@ impl Recovery<'_> {
             // Counted again only when the segment is walked; the seal's count is for people.
             batches: 0,
             first_timestamp,
+            durable: None,
         })
     }
 
@@ -168,7 +174,7 @@ impl Recovery<'_> {
         self.walk_last(base, file, len.min(end), floor)
     }
 
-    /// After a crash: walk the last segment, cut a torn tail, write what is left again, sync.
+    /// After a crash: walk the last segment, cut a torn tail, see to what is left behind the durable end.
     ///
     /// A file that does not follow the segment before it, or that is longer than a segment can be,
     /// was not written by this log: nothing of it is cut.
@@ -210,19 +216,13 @@ impl Recovery<'_> {
         // What is below the floor stays as it is, whatever comes.
         file.publish(floor.position.min(len));
         let segment = Segment::unknown(base, file);
-        let walked = self.walk(&segment, plan, self.former_end)?;
+        let known = self.walked_so_far(&segment, plan);
+        let walked = self.walk(&segment, plan, known, self.former_end)?;
         let file = segment.into_file();
         for error in &walked.damage {
             self.refuse_appends(error.clone());
         }
-        if walked.torn.is_some() && self.fatal_damage.is_none() {
-            self.report.set_aside = tail::cut(self.disk, &file, &walked, len)?;
-            self.report.truncated_bytes = len - walked.position;
-        }
-        if walked.position > floor.position || walked.torn.is_some() {
-            tail::rewrite(&file, floor.position.min(walked.position), walked.position)?;
-            file.sync()?;
-        }
+        let durable = self.keep_tail(&file, &walked, floor, len)?;
         file.publish(walked.position);
         Ok(LastSegment {
             segment: Arc::new(Segment::active(base, file, walked.index)),
@@ -232,7 +232,48 @@ impl Recovery<'_> {
             digest: walked.digest,
             batches: walked.batches,
             first_timestamp: walked.first_timestamp,
+            durable,
         })
+    }
+
+    /// Cuts a torn tail, and makes what is left durable: now, or later, and then it says up to where
+    /// that is so already.
+    ///
+    /// If a sync may have begun behind the durable end, it may have failed as well, and left bytes in
+    /// the kernel's cache that it takes for written: then they are written again.
+    fn keep_tail(
+        &mut self,
+        file: &AppendFile,
+        walked: &Walked,
+        floor: Floor,
+        len: u64,
+    ) -> Result<Option<DurablePoint>> {
+        let is_torn = walked.torn.is_some();
+        let base = self.bases.last().copied();
+        let slot = self.slot.filter(|slot| Some(slot.segment_base) == base);
+        let quiet = slot.is_some_and(|slot| slot.is_quiet());
+        // Whoever cuts or writes wants to know how that ended, too.
+        let note = if is_torn || walked.position > floor.position {
+            // Readers of a topic with `durability=synced` see nothing before it is durable.
+            let is_shown = self.request.config.durability < Durability::Synced;
+            let may_wait = quiet && !is_torn && is_shown && self.request.sync_later;
+            match slot.filter(|_| may_wait && self.fatal_damage.is_none()) {
+                Some(slot) => return Ok(Some(DurablePoint::unclosed(&slot))),
+                None => self.durable_slot.begin_sync()?,
+            }
+        } else {
+            return Ok(None);
+        };
+        if is_torn && self.fatal_damage.is_none() {
+            self.report.set_aside = tail::cut(self.disk, file, walked, len)?;
+            self.report.truncated_bytes = len - walked.position;
+        }
+        if !quiet {
+            tail::rewrite(file, floor.position.min(walked.position), walked.position)?;
+        }
+        file.sync()?;
+        note.succeeded();
+        Ok(None)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Opens a partition's log, after an orderly close or after a crash.
 //!
 //! After a clean close nothing is scanned: the durable end says where the log ends. Otherwise the last
-//! segment is walked, its bytes above the durable end are checked, and a torn tail is cut. Sealed
+//! segment is walked, from its waypoint if it has one: up to the durable end by its frames, behind it
+//! with every checksum, and a torn tail is cut. So that depends on what was written last, not on
+//! the size of the log. Sealed
 //! segments were synced before their successor existed; what is wrong with them is damage, which is
 //! kept, reported, and met again by whoever reads there. Opening again finds the same.
 
@@ -19,8 +21,9 @@ use crate::error::{Error, Result};
 use crate::format::durable_end::Slot;
 use crate::format::metadata::{PartitionMetadata, TopicId};
 use crate::format::seal::FrameDigest;
+use crate::format::waypoint::Waypoint;
 use crate::log::Log;
-use crate::log::durable_ends::{DurableEnds, DurablePoint};
+use crate::log::durable_ends::{DurableEnd, DurableEnds, DurablePoint, Next};
 use crate::log::epochs::Epochs;
 use crate::log::group_commit::GroupCommit;
 use crate::log::names::FileKind;
@@ -29,6 +32,7 @@ use crate::log::scan::{Check, Scanner};
 use crate::log::segment::Segment;
 use crate::log::staging::Staged;
 use crate::log::tail::{self, Floor, WalkPlan, Walked};
+use crate::log::waypoint::Waypoints;
 use crate::log::writer::Writer;
 use crate::record::{Offset, Timestamp, TopicPartition};
 
@@ -36,6 +40,7 @@ use self::last::LastSegment;
 
 mod last;
 mod offline;
+mod resume;
 mod sealed;
 mod staged;
 mod state;
@@ -61,6 +66,10 @@ pub(crate) struct OpenRequest<'a> {
     pub(crate) recovery_point: Offset,
     /// Wall clock.
     pub(crate) now: Timestamp,
+    /// What is whole, and not known to be on the device, may stay so: the caller has it synced soon.
+    pub(crate) sync_later: bool,
+    /// So far apart waypoints are, in bytes.
+    pub(crate) waypoint_interval: u64,
 }
 
 /// What opening one partition's log found and did.
@@ -92,9 +101,13 @@ impl PartitionRecovery {
 
 /// Opens a log, making its directory if it is new.
 pub(crate) fn open(request: &OpenRequest<'_>) -> Result<(Log, PartitionRecovery)> {
-    match Recovery::run(request) {
+    let partition = request.id.partition();
+    let durable_slot = Arc::new(request.ends.claim(request.topic_id, partition)?);
+    match Recovery::run(request, &durable_slot) {
         // The others work: who uses this one is told.
-        Err(error) if request.is_known && is_of_partition(&error) => offline::open(request, error),
+        Err(error) if request.is_known && is_of_partition(&error) => {
+            Ok(offline::open(request, durable_slot, error))
+        }
         other => other,
     }
 }
@@ -114,7 +127,13 @@ struct Recovery<'a> {
     files: Vec<SegmentFile>,
     /// Base offsets of the segments that are there.
     bases: Vec<Offset>,
+    durable_slot: &'a Arc<DurableEnd>,
+    /// What was noted of the log last.
     slot: Option<Slot>,
+    /// The last segment's, after a crash.
+    waypoint: Option<Waypoint>,
+    /// The walk started there.
+    resumed: bool,
     /// The log is known to have reached this offset, all of it on the device.
     former_end: Offset,
     epochs: Epochs,
@@ -130,8 +149,11 @@ struct Recovery<'a> {
 }
 
 impl<'a> Recovery<'a> {
-    fn run(request: &'a OpenRequest<'a>) -> Result<(Log, PartitionRecovery)> {
-        let mut recovery = Self::new(request)?;
+    fn run(
+        request: &'a OpenRequest<'a>,
+        durable_slot: &'a Arc<DurableEnd>,
+    ) -> Result<(Log, PartitionRecovery)> {
+        let mut recovery = Self::new(request, durable_slot)?;
         let sealed = recovery.open_sealed_segments()?;
         recovery.take_over_stage()?;
         let before = sealed.last().and_then(|segment| segment.seal());
@@ -139,7 +161,7 @@ impl<'a> Recovery<'a> {
         recovery.into_log(sealed, last)
     }
 
-    fn new(request: &'a OpenRequest<'a>) -> Result<Self> {
+    fn new(request: &'a OpenRequest<'a>, durable_slot: &'a Arc<DurableEnd>) -> Result<Self> {
         let disk = &**request.disk;
         let slot = request.ends.find(request.topic_id, request.id.partition());
         let former_end = slot.map_or(request.recovery_point, |slot| slot.end_offset);
@@ -155,7 +177,10 @@ impl<'a> Recovery<'a> {
             disk,
             files,
             bases,
+            durable_slot,
             slot,
+            waypoint: None,
+            resumed: false,
             epochs: Epochs::default(),
             producers: ProducerState::default(),
             producers_until: 0,
@@ -165,6 +190,7 @@ impl<'a> Recovery<'a> {
             names_unsynced,
             stage_parts: Vec::new(),
         };
+        recovery.load_waypoint();
         recovery.load_epochs()?;
         recovery.load_producers();
         Ok(recovery)
@@ -197,13 +223,21 @@ impl<'a> Recovery<'a> {
         Ok((file, len))
     }
 
-    /// Walks a segment whose offsets end at `end`, and learns of its producers and epochs.
-    fn walk(&mut self, segment: &Segment, plan: WalkPlan, end: Offset) -> Result<Walked> {
+    /// Walks a segment whose offsets end at `end`, on from what is known, and learns of its producers
+    /// and epochs.
+    fn walk(
+        &mut self,
+        segment: &Segment,
+        plan: WalkPlan,
+        known: Walked,
+        end: Offset,
+    ) -> Result<Walked> {
         let disk = self.disk;
         let (producers, until) = (&mut self.producers, self.producers_until);
         let walked = tail::walk(
             segment.file(),
             plan,
+            known,
             &mut self.epochs,
             |header| {
                 if header.base_offset >= until {
@@ -225,6 +259,12 @@ impl<'a> Recovery<'a> {
             floor,
             epochs_known: true,
         }
+    }
+
+    /// A bound is noted only when the names of the files are durable, too.
+    fn names_are_known(&self, base: Offset) -> bool {
+        self.slot
+            .is_some_and(|slot| slot.segment_base == base && slot.position > 0)
     }
 
     fn damaged(&mut self, error: &Error) {
@@ -255,8 +295,19 @@ impl<'a> Recovery<'a> {
         } else {
             request.start
         };
+        let base = last.segment.base();
+        let names_unsynced = self.names_unsynced || !(is_clean || self.names_are_known(base));
+        let waypoints = Waypoints::new(
+            request.topic_id,
+            request.id.partition(),
+            request.waypoint_interval,
+            base,
+        );
+        if let Some(waypoint) = self.waypoint.as_ref().filter(|_| self.resumed) {
+            waypoints.resume(waypoint);
+        }
         let mut writer = Writer {
-            flushed: DurablePoint::start_of(last.segment.base()),
+            flushed: DurablePoint::start_of(base),
             staged: Staged::new(request.topic_id, self.stage_parts),
             active: last.segment,
             position: last.position,
@@ -271,7 +322,7 @@ impl<'a> Recovery<'a> {
             epochs: self.epochs.clone(),
             producers: self.producers,
             // What an earlier process created may have never become durable.
-            names_unsynced: self.names_unsynced || !is_clean,
+            names_unsynced,
             changed: !is_clean || self.names_unsynced || !self.report.rebuilt.is_empty(),
             uncut: false,
             closed: false,
@@ -288,9 +339,8 @@ impl<'a> Recovery<'a> {
             gaps: request.gaps,
             epochs: ArcSwap::from_pointee(self.epochs),
             commit: GroupCommit::default(),
-            durable_slot: request
-                .ends
-                .claim(request.topic_id, request.id.partition())?,
+            durable_slot: Arc::clone(self.durable_slot),
+            waypoints,
             failure: OnceLock::new(),
             damage: self.fatal_damage.map(OnceLock::from).unwrap_or_default(),
             former_end: self.former_end,
@@ -303,7 +353,7 @@ impl<'a> Recovery<'a> {
                 log.sync_names()?;
                 writer.names_unsynced = false;
             }
-            log.note_durable(writer.point());
+            log.note_durable(last.durable.unwrap_or(writer.point()), Next::Appends);
             drop(writer);
         } else {
             log.commit.advance(end);

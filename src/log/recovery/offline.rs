@@ -9,21 +9,26 @@ use parking_lot::Mutex;
 
 use super::{OpenRequest, PartitionRecovery};
 use crate::disk::{AppendFile, DiskFile, Map};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::format::seal::FrameDigest;
 use crate::log::Log;
-use crate::log::durable_ends::DurablePoint;
+use crate::log::durable_ends::{DurableEnd, DurablePoint};
 use crate::log::epochs::Epochs;
 use crate::log::group_commit::GroupCommit;
 use crate::log::index::{IndexBuilder, SegmentIndex};
 use crate::log::producer_state::ProducerState;
 use crate::log::segment::Segment;
 use crate::log::staging::Staged;
+use crate::log::waypoint::Waypoints;
 use crate::log::writer::Writer;
 use crate::record::Offset;
 
 /// A log without segments, which refuses everything with `error`.
-pub(super) fn open(request: &OpenRequest<'_>, error: Error) -> Result<(Log, PartitionRecovery)> {
+pub(super) fn open(
+    request: &OpenRequest<'_>,
+    durable_slot: Arc<DurableEnd>,
+    error: Error,
+) -> (Log, PartitionRecovery) {
     let report = PartitionRecovery {
         damage: vec![error.to_string()],
         ..PartitionRecovery::default()
@@ -62,9 +67,13 @@ pub(super) fn open(request: &OpenRequest<'_>, error: Error) -> Result<(Log, Part
         epochs: ArcSwap::default(),
         commit: GroupCommit::default(),
         // Claimed, so that it is kept; not written.
-        durable_slot: request
-            .ends
-            .claim(request.topic_id, request.id.partition())?,
+        durable_slot,
+        waypoints: Waypoints::new(
+            request.topic_id,
+            request.id.partition(),
+            request.waypoint_interval,
+            start,
+        ),
         failure: OnceLock::new(),
         damage: OnceLock::from(error),
         // Nobody knows where it ends: every position is one where something is missing.
@@ -72,7 +81,7 @@ pub(super) fn open(request: &OpenRequest<'_>, error: Error) -> Result<(Log, Part
         writer: Mutex::new(writer),
     };
     log.commit.advance(start);
-    Ok((log, report))
+    (log, report)
 }
 
 /// Stands for the file of a segment that is not there. Nothing is ever asked of it: appends and reads

@@ -128,7 +128,8 @@ impl Recovery<'_> {
             None => Segment::unknown(base, file),
         };
         let plan = self.plan(base, len, floor);
-        let walked = self.walk(&segment, plan, self.end_of_offsets(base))?;
+        let known = Walked::nothing(plan);
+        let walked = self.walk(&segment, plan, known, self.end_of_offsets(base))?;
         for error in &walked.damage {
             self.damaged(error);
         }
