@@ -207,7 +207,9 @@ impl PartitionState {
     /// [`Log::fetch`]. No lock, no copy, no system call.
     pub(crate) fn fetch(&self, cursor: &mut Cursor) -> Result<Option<FetchedBatch>> {
         self.check_open()?;
-        self.log.fetch(cursor)
+        // A segment of a partition that is closed meanwhile is not opened any more.
+        let fetched = self.log.fetch(cursor);
+        fetched.map_err(|error| self.check_open().err().unwrap_or(error))
     }
 
     /// True if [`Self::fetch`] would say that there is nothing at `offset` yet.

@@ -3,7 +3,7 @@
 //! Nothing is written before the lock is held and the versions are known. A directory without a
 //! manifest is new, or was written by Kafka: then its partition directories say what topics there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::num::NonZero;
 use std::path::Path;
@@ -260,12 +260,13 @@ fn finish_deletions(
 
 /// Partition directories that no topic of the manifest has.
 fn strays(root: &Path, entries: &[DirEntry], manifest: &Manifest) -> Vec<std::path::PathBuf> {
+    let topics = manifest.topics.iter();
+    let counts: HashMap<_, _> = topics
+        .map(|topic| (topic.name.as_str(), topic.partitions))
+        .collect();
     let belongs = |entry: &DirEntry| {
         parse_partition_dir(&entry.name).is_none_or(|(name, partition)| {
-            manifest
-                .topics
-                .iter()
-                .any(|topic| topic.name == name && partition < topic.partitions)
+            counts.get(name).is_some_and(|count| partition < *count)
         })
     };
     entries
@@ -337,6 +338,7 @@ impl Opening<'_> {
             .flat_map(|stored| (0..stored.partitions).map(move |partition| (stored, partition)))
             .collect();
         let opened = self.open_all(&jobs, &topics)?;
+        let mut partitions: HashMap<&str, Vec<_>> = HashMap::new();
         for ((stored, partition), (state, recovery)) in jobs.into_iter().zip(opened) {
             if !recovery.is_clean() {
                 report.partitions.push((
@@ -344,12 +346,11 @@ impl Opening<'_> {
                     recovery,
                 ));
             }
-            if let Some(topic) = topics.get(stored.name.as_str()) {
-                topic.partitions.rcu(|partitions| {
-                    let mut partitions = Vec::clone(partitions);
-                    partitions.push(Arc::clone(&state));
-                    partitions
-                });
+            partitions.entry(&stored.name).or_default().push(state);
+        }
+        for (name, partitions) in partitions {
+            if let Some(topic) = topics.get(name) {
+                topic.partitions.store(Arc::new(partitions));
             }
         }
         Ok(topics)

@@ -144,6 +144,16 @@ impl AppendFile {
         self.file.sync().map_err(|error| self.error("sync", error))
     }
 
+    /// The file is complete: it is only read from now on, and needs no descriptor.
+    pub(crate) fn let_go(&self) {
+        self.file.let_go();
+    }
+
+    /// The file's name may soon be another's: nothing is opened by it any more.
+    pub(crate) fn retire(&self) {
+        self.file.retire();
+    }
+
     /// Reads published or unpublished bytes by a system call; returns how many there were.
     pub(crate) fn read(&self, buffer: &mut [u8], position: u64) -> Result<usize> {
         read_full_at(&*self.file, buffer, position).map_err(|error| self.error("read", error))

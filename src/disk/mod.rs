@@ -11,6 +11,7 @@
 //! * What is stored through a map is as good as written: it survives the process ([`Stage`]).
 
 mod append_file;
+pub(crate) mod handles;
 pub(crate) mod map;
 pub(crate) mod real;
 pub mod sim;
@@ -68,6 +69,10 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
     /// Maps the first `len` bytes, all of which have been written, for storing into. What is stored is
     /// as good as written: it survives this process, and not the machine.
     fn map_for_storing(&self, len: usize) -> io::Result<Map>;
+    /// Gives up the descriptor, if the file can do without: it is only read from now on.
+    fn let_go(&self) {}
+    /// A file without a descriptor gets none any more: its name may soon be another's.
+    fn retire(&self) {}
 }
 
 /// How to open a file.

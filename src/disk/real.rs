@@ -35,7 +35,13 @@ impl Disk for RealDisk {
             let Ok(name) = entry.file_name().into_string() else {
                 continue;
             };
-            let metadata = match fs::metadata(entry.path()) {
+            let is_link = entry.file_type().is_ok_and(|it| it.is_symlink());
+            let metadata = if is_link {
+                fs::metadata(entry.path())
+            } else {
+                entry.metadata()
+            };
+            let metadata = match metadata {
                 Ok(metadata) => metadata,
                 // Removed since, or a dangling link.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

@@ -351,6 +351,7 @@ impl Log {
         });
         writer.closed = true;
         self.waypoints.stop();
+        self.retire_files();
         self.durable_slot.retire();
         closed
     }
@@ -371,6 +372,14 @@ impl Log {
         // soon be that of another topic of the same name.
         self.writer.lock().closed = true;
         self.waypoints.stop();
+        self.retire_files();
         self.durable_slot.release()
+    }
+
+    /// Opens nothing by name any more.
+    fn retire_files(&self) {
+        for segment in self.segments.load().iter() {
+            segment.file().retire();
+        }
     }
 }

@@ -16,6 +16,7 @@ use super::segment::Segment;
 use super::staging::Staged;
 use super::{Appended, Log};
 use crate::config::{Durability, TopicConfig};
+use crate::disk::handles::NamedFile;
 use crate::disk::{AppendFile, OpenMode, remove_if_present, replace_file, write_all_at};
 use crate::error::{Error, Result};
 use crate::format::TimestampType;
@@ -242,9 +243,11 @@ impl Writer {
         self.leave_stage(log)?;
         self.active.file().publish(self.position);
         self.active.set_sealed(seal);
+        self.active.file().let_go();
+        let file = NamedFile::held(Arc::clone(&log.disk), path.clone(), file);
         self.active = Arc::new(Segment::active(
             base,
-            AppendFile::new(path, file),
+            AppendFile::new(path, Arc::new(file)),
             SegmentIndex::default(),
         ));
         self.position = 0;

@@ -10,14 +10,16 @@ mod segments;
 mod strange;
 mod tail;
 
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use streamlog::sim::SimDisk;
+use streamlog::sim::{Fault, Operation, SimDisk};
 use streamlog::{Broker, Error, Offset, Partition, PartitionRecovery};
 
 use crate::support::{
-    self, Model, Seen, append, append_at, log_file, partition, read_all, small_segments,
+    self, Model, Seen, append, append_at, log_file, partition, read_all, segment_file,
+    small_segments,
 };
 
 /// The first partition's records; the second has the next salt.
@@ -34,17 +36,24 @@ struct Sample {
 
 impl Sample {
     fn closed() -> Self {
-        Self::new(true)
+        Self::new(true, support::open)
     }
 
     /// Killed, with some batches behind the durable end.
     fn killed() -> Self {
-        Self::new(false)
+        Self::new(false, support::open)
     }
 
-    fn new(close: bool) -> Self {
+    /// The same, with a waypoint some batches before the durable end.
+    fn killed_with_waypoint() -> Self {
+        let sample = Self::new(false, support::open_with_waypoints);
+        assert!(sample.disk.read(sample.waypoint()).is_some());
+        sample
+    }
+
+    fn new(close: bool, open: fn(&SimDisk) -> streamlog::Result<Broker>) -> Self {
         let disk = SimDisk::new();
-        let broker = support::open(&disk).unwrap();
+        let broker = open(&disk).unwrap();
         broker
             .create_topic("t", small_segments().partitions(2))
             .unwrap();
@@ -55,6 +64,18 @@ impl Sample {
         }
         for log in &logs {
             log.flush().unwrap();
+        }
+        let is_waypoint = |path: &PathBuf| path.extension().is_some_and(|it| it == "waypoint");
+        if disk.files().iter().any(|(path, _)| is_waypoint(path)) {
+            // It stays, and the durable end goes on.
+            let full = Fault::error(Operation::Open, ErrorKind::StorageFull);
+            disk.fail(full.on_path(".waypoint").sticky());
+            append(&logs[0], SALT, 2).unwrap();
+            append(&logs[1], SALT + 1, 2).unwrap();
+            for log in &logs {
+                log.flush().unwrap();
+            }
+            disk.clear_faults();
         }
         let durable = logs[0].durable_end();
         for count in [2, 1, 3] {
@@ -77,6 +98,10 @@ impl Sample {
             durable,
             bases,
         }
+    }
+
+    fn waypoint(&self) -> PathBuf {
+        segment_file("t-0", *self.bases.last().unwrap(), "waypoint")
     }
 
     fn last(&self) -> PathBuf {

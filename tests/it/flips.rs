@@ -1,8 +1,9 @@
 //! Every bit of a small data directory, flipped one at a time: whatever it hits, no wrong record comes
 //! out, nothing panics, and what does not lie in the hit batch is still served.
 //!
-//! Method: three directories, one after an orderly close, one after a kill, and one after a kill while
-//! batches were staged, each with one partition of several segments. For each bit of each file: open a copy with that bit flipped, read everything
+//! Method: directories after an orderly close, after a kill, after a kill with waypoints, and after a kill
+//! while batches were staged, each with one partition of several segments. For each bit of each file:
+//! open a copy with that bit flipped, read everything
 //! in every way, compare with what was written, and note what became of it.
 
 use std::collections::BTreeMap;
@@ -39,6 +40,8 @@ enum End {
     Closed,
     /// Killed, with some batches behind the durable end.
     Killed,
+    /// The same, with waypoints.
+    KilledWithWaypoints,
     /// Killed, with some batches behind the durable end, and those staged.
     Staged,
 }
@@ -75,6 +78,17 @@ fn no_flipped_bit_of_a_killed_log_gives_a_wrong_record() {
 }
 
 #[test]
+fn no_flipped_bit_of_a_killed_log_with_waypoints_gives_a_wrong_record() {
+    let sample = Sample::new(End::KilledWithWaypoints);
+    let files = sample.disk.files();
+    let is_waypoint = |path: &PathBuf| path.extension().is_some_and(|it| it == "waypoint");
+    assert!(files.iter().any(|(path, _)| is_waypoint(path)), "{files:?}");
+    let tally = sample.flip_every_bit();
+    println!("killed, with waypoints: {tally:?}");
+    assert!(tally.cut > 0);
+}
+
+#[test]
 fn no_flipped_bit_of_a_staged_log_gives_a_wrong_record() {
     let sample = Sample::new(End::Staged);
     let tally = sample.flip_every_bit();
@@ -100,7 +114,11 @@ fn the_flipped_logs_are_large_enough() {
 impl Sample {
     fn new(end: End) -> Self {
         let disk = SimDisk::new();
-        let mut broker = support::open(&disk).unwrap();
+        let mut broker = match end {
+            End::KilledWithWaypoints => support::open_with_waypoints(&disk),
+            _ => support::open(&disk),
+        }
+        .unwrap();
         broker.create_topic("t", small_segments()).unwrap();
         let mut log = partition(&broker, "t", 0);
         let mut rolled = 0;
@@ -108,6 +126,9 @@ impl Sample {
         while rolled < 5 || count % 7 != 0 {
             count += 1;
             append(&log, SALT, 1 + count % 3).unwrap();
+            if end == End::KilledWithWaypoints && count % 3 == 0 {
+                log.flush().unwrap();
+            }
             let files = disk.files();
             rolled = files
                 .iter()
@@ -129,7 +150,10 @@ impl Sample {
         let killed = disk.duplicate();
         assert!(broker.recovery_report().is_clean());
         broker.close().unwrap();
-        let in_files = if end == End::Staged { durable } else { written };
+        let in_files = match end {
+            End::Closed | End::Killed => written,
+            End::KilledWithWaypoints | End::Staged => durable,
+        };
         let batches = batches_of(&disk, in_files);
         let (disk, durable) = if end == End::Closed {
             (disk.duplicate(), written)

@@ -17,6 +17,7 @@ mod flips;
 mod kill;
 mod lifecycle;
 mod model;
+mod opening;
 mod random;
 mod rolling;
 mod support;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use streamlog::sim::SimDisk;
 use streamlog::{
-    Broker, Error, ManualClock, Offset, Partition, Position, Record, Result, TopicConfig,
+    Broker, BrokerBuilder, Error, ManualClock, Offset, Partition, Position, Record, Result,
+    TopicConfig,
 };
 
 pub const DIR: &str = "data";
@@ -20,13 +21,22 @@ pub fn open(disk: &SimDisk) -> Result<Broker> {
 }
 
 pub fn open_at(disk: &SimDisk, clock: &ManualClock) -> Result<Broker> {
+    builder(disk, clock).open()
+}
+
+/// As [`open`], with a waypoint at every sync.
+pub fn open_with_waypoints(disk: &SimDisk) -> Result<Broker> {
+    let clock = ManualClock::new(START);
+    builder(disk, &clock).waypoint_interval(1).open()
+}
+
+fn builder(disk: &SimDisk, clock: &ManualClock) -> BrokerBuilder {
     Broker::builder(DIR)
         .storage(disk.clone())
         .clock(clock.clone())
         .background(false)
         .offsets_topic_partitions(3)
         .seed(7)
-        .open()
 }
 
 pub fn partition(broker: &Broker, topic: &str, number: u32) -> Partition {

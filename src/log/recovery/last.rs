@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Recovery;
 use crate::config::Durability;
+use crate::disk::handles::NamedFile;
 use crate::disk::{AppendFile, OpenMode};
 use crate::error::{Error, Result};
 use crate::format::durable_end::Slot;
@@ -83,10 +84,11 @@ impl Recovery<'_> {
             .open(&path, OpenMode::Create)
             .map_err(|error| Error::io("create", &path, error))?;
         self.names_unsynced = true;
+        let file = NamedFile::held(Arc::clone(self.request.disk), path.clone(), file);
         Ok(LastSegment {
             segment: Arc::new(Segment::active(
                 base,
-                AppendFile::new(path, file),
+                AppendFile::new(path, Arc::new(file)),
                 SegmentIndex::default(),
             )),
             position: 0,

@@ -16,6 +16,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::config::TopicConfig;
+use crate::disk::handles::NamedFile;
 use crate::disk::{AppendFile, Disk, OpenMode, read_file, write_all_at};
 use crate::error::{Error, Result};
 use crate::format::durable_end::Slot;
@@ -202,10 +203,10 @@ impl<'a> Recovery<'a> {
     }
 
     fn len_of(&self, base: Offset, kind: FileKind) -> Option<u64> {
-        self.files
-            .iter()
-            .find(|(b, k, _)| (*b, *k) == (base, kind))
-            .map(|(.., len)| *len)
+        // In order of their names, and so of their bases.
+        let first = self.files.partition_point(|(other, ..)| *other < base);
+        let of_base = self.files[first..].iter().take_while(|it| it.0 == base);
+        of_base.filter(|it| it.1 == kind).map(|it| it.2).next()
     }
 
     fn path(&self, base: Offset, kind: FileKind) -> PathBuf {
@@ -218,9 +219,18 @@ impl<'a> Recovery<'a> {
             .disk
             .open(&path, OpenMode::Write)
             .map_err(|error| Error::io("open", &path, error))?;
-        let file = AppendFile::new(path, file);
+        let file = NamedFile::held(Arc::clone(self.request.disk), path.clone(), file);
+        let file = AppendFile::new(path, Arc::new(file));
         let len = file.len()?;
         Ok((file, len))
+    }
+
+    /// The file of a finished segment, not opened before somebody reads it.
+    fn finished_log_file(&self, base: Offset) -> (AppendFile, u64) {
+        let path = self.path(base, FileKind::Log);
+        let len = self.len_of(base, FileKind::Log).unwrap_or(0);
+        let file = NamedFile::by_name(Arc::clone(self.request.disk), path.clone());
+        (AppendFile::new(path, Arc::new(file)), len)
     }
 
     /// Walks a segment whose offsets end at `end`, on from what is known, and learns of its producers

@@ -42,7 +42,7 @@ impl Recovery<'_> {
 
     /// Opens a segment that has a successor, which starts at `next_base`.
     fn open_sealed(&mut self, base: Offset, next_base: Offset) -> Result<Arc<Segment>> {
-        let (file, len) = self.open_log_file(base)?;
+        let (file, len) = self.finished_log_file(base);
         let stored = self.load_seal(base);
         let indexes_there = [FileKind::OffsetIndex, FileKind::TimeIndex]
             .iter()

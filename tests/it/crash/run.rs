@@ -12,6 +12,7 @@ use streamlog::{
 
 use super::check::{DIR, ledger_from, look};
 use super::ledger::{Batch, Expected, Ledger, NEVER, PartitionLedger, Set, TopicLedger};
+use super::workloads::Workload;
 
 /// Where the clock of a workload starts.
 const START: i64 = 1_700_000_000_000;
@@ -25,21 +26,23 @@ pub(crate) struct Run {
     /// Topics with `message.timestamp.type=LogAppendTime`.
     pub(crate) broker_stamps: BTreeSet<String>,
     broker: Option<Broker>,
+    waypoints: bool,
     /// Sent, and not known to be acknowledged.
     deliveries: Vec<(String, u32, Offset, Delivery)>,
     records: u64,
 }
 
 impl Run {
-    pub(crate) fn new(disk: SimDisk, durability: Durability, prepared: bool) -> Self {
-        if prepared {
+    pub(crate) fn new(disk: SimDisk, workload: &Workload) -> Self {
+        if workload.prepared {
             disk.write(Path::new(DIR).join("README"), "not a file of the log")
                 .expect("a directory");
         }
         let mut run = Self {
             disk,
             clock: ManualClock::new(START),
-            durability,
+            durability: workload.durability,
+            waypoints: workload.waypoints,
             ledger: Ledger::default(),
             broker_stamps: BTreeSet::new(),
             broker: None,
@@ -64,9 +67,12 @@ impl Run {
     }
 
     pub(crate) fn open(&mut self) {
-        let builder = Broker::builder(DIR)
+        let mut builder = Broker::builder(DIR)
             .storage(self.disk.clone())
             .clock(self.clock.clone());
+        if self.waypoints {
+            builder = builder.waypoint_interval(1);
+        }
         let opened = builder
             .background(false)
             .offsets_topic_partitions(3)

@@ -58,7 +58,7 @@ pub(crate) fn record<'a>(
         .filter(|workload| workload.name.contains(&wanted));
     let cases: Vec<_> = workloads
         .map(|workload| {
-            let mut run = Run::new(disk(), workload.durability, workload.prepared);
+            let mut run = Run::new(disk(), workload);
             (workload.program)(&mut run);
             run.learn_boundaries();
             Case {

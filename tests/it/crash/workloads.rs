@@ -17,6 +17,8 @@ pub(crate) struct Workload {
     pub(crate) prepared: bool,
     /// So many files or operations that not every moment can be looked at.
     pub(crate) large: bool,
+    /// There is a waypoint at every sync.
+    pub(crate) waypoints: bool,
     pub(crate) program: fn(&mut Run),
 }
 
@@ -26,6 +28,7 @@ const fn written(name: &'static str, program: fn(&mut Run)) -> Workload {
         durability: Durability::Written,
         prepared: true,
         large: false,
+        waypoints: false,
         program,
     }
 }
@@ -36,7 +39,15 @@ const fn synced(name: &'static str, program: fn(&mut Run)) -> Workload {
         durability: Durability::Synced,
         prepared: true,
         large: false,
+        waypoints: false,
         program,
+    }
+}
+
+const fn with_waypoints(name: &'static str, program: fn(&mut Run)) -> Workload {
+    Workload {
+        waypoints: true,
+        ..written(name, program)
     }
 }
 
@@ -126,6 +137,19 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     written("a failed sync", failed_sync),
     written(
         "a failed sync that loses pages",
+        failed_sync_that_loses_pages,
+    ),
+    with_waypoints("waypoints, synced", appends_synced),
+    with_waypoints("waypoints in several partitions", several_partitions),
+    with_waypoints("waypoints while segments roll", tiny_segments),
+    with_waypoints("waypoints and flushes", flushes),
+    with_waypoints("waypoints across reopenings", close_and_reopen),
+    with_waypoints("waypoints across kills", killed_again_and_again),
+    with_waypoints("waypoints across power cuts", power_cut_while_rolling),
+    with_waypoints("waypoints of producers", producers_after_restarts),
+    with_waypoints("waypoints on a full disk", full_disk_while_rolling),
+    with_waypoints(
+        "waypoints and a failed sync that loses pages",
         failed_sync_that_loses_pages,
     ),
 ];

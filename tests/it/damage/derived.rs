@@ -72,7 +72,7 @@ fn derived_files(sample: &Sample) -> Vec<PathBuf> {
 
 #[test]
 fn whatever_happens_to_a_derived_file_everything_is_read() {
-    for new in [Sample::closed, Sample::killed] {
+    for new in [Sample::closed, Sample::killed, Sample::killed_with_waypoint] {
         for path in derived_files(&new()) {
             for change in CHANGES {
                 let sample = new();
@@ -120,7 +120,7 @@ fn a_lost_derived_file_is_there_again_and_reported() {
 fn files_of_the_data_directory_are_made_again_or_refused() {
     use streamlog::Error;
     let refusing = ["topics.manifest", "meta.properties"];
-    for new in [Sample::closed, Sample::killed] {
+    for new in [Sample::closed, Sample::killed, Sample::killed_with_waypoint] {
         let files = new().disk.files().into_iter().map(|(path, _)| path);
         let files: Vec<_> = files
             .filter(|path| path.parent() == Some(Path::new("data")))

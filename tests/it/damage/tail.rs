@@ -172,3 +172,31 @@ fn a_lost_active_segment_is_reported_and_not_written_anew() {
         assert!(sample.disk.read(sample.last()).is_none());
     }
 }
+
+#[test]
+fn behind_a_waypoint_a_torn_tail_is_cut_and_rot_is_kept() {
+    let sample = Sample::killed_with_waypoint();
+    sample.change(&sample.last(), |bytes| bytes.extend([7; 30]));
+    let look = sample.look();
+    look.assert_whole(sample.end);
+    assert_eq!(look.report.truncated_bytes, 30);
+    look.assert_takes_appends();
+    drop(look);
+    assert_settled(&sample.disk);
+
+    let sample = Sample::killed_with_waypoint();
+    let bytes = sample.disk.read(sample.last()).unwrap();
+    let all = batches(&bytes);
+    // Between the waypoint and the durable end, which three batches follow.
+    let index = all.len() - 4;
+    let (hit, count) = all[index].clone();
+    let before: u64 = all[..index].iter().map(|(_, count)| count).sum();
+    let first = sample.bases.last().unwrap() + before;
+    sample.change(&sample.last(), |bytes| bytes[hit.start + 11] ^= 4);
+    let look = sample.look();
+    look.assert_lost(&(first..first + count), sample.end);
+    assert_eq!(look.report.damage.len(), 1, "{:?}", look.report);
+    look.assert_refuses_appends();
+    drop(look);
+    assert_settled(&sample.disk);
+}
