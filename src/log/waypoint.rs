@@ -47,6 +47,8 @@ pub(super) struct Waypoints {
 pub(super) struct Files {
     /// Base offset of the active segment; `None` once the log is closed.
     base: Option<Offset>,
+    /// Its waypoint is there, or something by that name.
+    has_waypoint: bool,
     offsets: Stored,
     times: Stored,
 }
@@ -72,14 +74,23 @@ pub(super) struct Draft {
 }
 
 impl Waypoints {
-    /// For a log whose last segment starts at `base`.
-    pub(super) fn new(topic_id: TopicId, partition: u32, interval: u64, base: Offset) -> Self {
+    /// For a log whose last segment starts at `base`, with a waypoint or without.
+    pub(super) fn new(
+        topic_id: TopicId,
+        partition: u32,
+        interval: u64,
+        base: Offset,
+        has_waypoint: bool,
+    ) -> Self {
         Self {
             topic_id,
             partition,
             interval,
             due_at: AtomicU64::new(interval),
-            files: Mutex::new(Files::none(Some(base))),
+            files: Mutex::new(Files {
+                has_waypoint,
+                ..Files::none(Some(base))
+            }),
         }
     }
 
@@ -130,6 +141,7 @@ impl Waypoints {
         if is_current {
             // One that failed is tried again some MiB later, not at the next sync.
             self.due_at_or_after(draft.point.position);
+            files.has_waypoint = true;
             let _ = self.try_write(&mut files, draft, segment, dir, disk);
         }
     }
@@ -178,7 +190,10 @@ impl Waypoints {
     /// of them is forgotten.
     pub(super) fn hold(&self) -> MutexGuard<'_, Files> {
         let mut files = self.files.lock();
-        *files = Files::none(files.base);
+        *files = Files {
+            has_waypoint: files.has_waypoint,
+            ..Files::none(files.base)
+        };
         files
     }
 
@@ -187,8 +202,8 @@ impl Waypoints {
         let mut files = self.files.lock();
         if let Some(former) = files.base {
             // One that stays behind is removed by the next open.
-            let had_one = self.due_at.load(Ordering::Relaxed) > self.interval;
-            let _ = had_one.then(|| disk.remove_file(&FileKind::Waypoint.path(dir, former)));
+            let path = FileKind::Waypoint.path(dir, former);
+            let _ = files.has_waypoint.then(|| disk.remove_file(&path));
             *files = Files::none(Some(base));
         }
         self.due_at_or_after(0);
@@ -204,6 +219,7 @@ impl Files {
     fn none(base: Option<Offset>) -> Self {
         Self {
             base,
+            has_waypoint: false,
             offsets: Stored::default(),
             times: Stored::default(),
         }

@@ -312,6 +312,7 @@ impl<'a> Recovery<'a> {
             request.id.partition(),
             request.waypoint_interval,
             base,
+            self.len_of(base, FileKind::Waypoint).is_some(),
         );
         if let Some(waypoint) = self.waypoint.as_ref().filter(|_| self.resumed) {
             waypoints.resume(waypoint);

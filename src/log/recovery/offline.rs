@@ -73,6 +73,7 @@ pub(super) fn open(
             request.id.partition(),
             request.waypoint_interval,
             start,
+            false,
         ),
         failure: OnceLock::new(),
         damage: OnceLock::from(error),
