@@ -240,11 +240,9 @@ fn resources(when: &str, before: usize, sizes: &Sizes) {
     let in_use = IN_USE.load(Ordering::Relaxed).saturating_sub(before);
     let files = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let maps = maps.lines().filter(|line| line.ends_with(".log")).count();
-    println!(
-        "  {when}: {files} descriptors, {maps} maps, {:.2} KiB of memory a partition",
-        in_use as f64 / 1024.0 / f64::from(sizes.partitions)
-    );
+    let maps = maps.lines().filter(|line| line.contains(".log")).count();
+    let each = in_use / sizes.partitions as usize;
+    println!("  {when}: {files} descriptors, {maps} maps, {each} bytes of memory a partition");
 }
 
 /// Time on the processor while nothing happens.

@@ -48,6 +48,10 @@ mod state;
 
 /// What opening one partition's log takes.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each looked at in one place"
+)]
 pub(crate) struct OpenRequest<'a> {
     pub(crate) disk: &'a Arc<dyn Disk>,
     pub(crate) dir: PathBuf,
