@@ -139,6 +139,10 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         "a failed sync that loses pages",
         failed_sync_that_loses_pages,
     ),
+    written(
+        "a failed sync that loses pages, the first of a process",
+        first_sync_that_loses_pages,
+    ),
     with_waypoints("waypoints, synced", appends_synced),
     with_waypoints("waypoints in several partitions", several_partitions),
     with_waypoints("waypoints while segments roll", tiny_segments),
@@ -717,6 +721,19 @@ fn failed_sync(run: &mut Run) {
     assert!(!run.append("t", 0, 1, 100), "the sync fails");
     run.expect_stopped("t", 0);
     run.kill();
+    run.append_synced("t", 0, 1, 100);
+}
+
+/// What the open noted, that no sync has begun since, must not stand any more.
+fn first_sync_that_loses_pages(run: &mut Run) {
+    run.create("t", &durable());
+    run.append_synced("t", 0, 2, 100);
+    run.kill();
+    run.disk.fail(Fault::lost_sync().on_path(".log"));
+    assert!(!run.append("t", 0, 1, 700), "the sync fails");
+    run.expect_stopped("t", 0);
+    run.kill();
+    run.append_synced("t", 0, 1, 100);
     run.append_synced("t", 0, 1, 100);
 }
 
