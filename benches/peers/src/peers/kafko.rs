@@ -128,7 +128,8 @@ impl AppendPipelined for Writer<'_> {
 }
 
 impl Replay for Kafko {
-    const CHECKS: &'static str = "kafko checks each record's CRC-32";
+    const CHECKS: &'static str = "kafko checks each record's CRC-32; 5,000 records";
+    const AT_MOST: u64 = 5_000;
 
     fn replay(&self, mut visit: impl FnMut(&[u8])) -> Outcome<u64> {
         let end = self.topic.partition(0).ok_or("no such partition")?.high_water_mark();

@@ -112,13 +112,12 @@ pub fn all() -> Vec<Entry> {
     entries.extend(
         rows::<walrus::Walrus>("walrus")
             .append()
-            .batch("io_uring")
             .durable()
             .replay()
-            .tail_spinning("read_next")
             .disk("")
             .reopen(&[1024]),
     );
+    entries.extend(rows::<walrus::WalrusBatches>("walrus").batch("io_uring; it syncs each batch"));
     entries.extend(
         rows::<fjall::Fjall>("fjall")
             .append()
@@ -201,7 +200,7 @@ pub fn all() -> Vec<Entry> {
         rows::<raw::RawWrite>("raw pwrite")
             .append()
             .batch("")
-            .durable_alone("growing file")
+            .durable_alone("zeroed blocks")
             .pipelined("then fdatasync")
             .roll_large("no segments"),
     );

@@ -6,18 +6,22 @@ use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use memmap2::{MmapMut, MmapOptions};
+use memmap2::{Advice, MmapMut, MmapOptions};
 
 use crate::peer::{
     AppendBatch, AppendOne, AppendPipelined, Event, Follow, InFlight, Log, Outcome, Place, Replay, Survives, Tail, Wait,
 };
 
-/// One `pwrite` a call, into a growing file; `fdatasync` where it is to be durable.
+/// One `pwrite` a call, into a growing file; where it is to be durable, into blocks of zeros that are on disk, and
+/// `fdatasync`, which then has no new length to write down.
 pub struct RawWrite {
     file: File,
     end: Mutex<u64>,
     durable: bool,
 }
+
+/// More than a thread can write and sync one by one in a measurement.
+const ZEROED: usize = 64 << 20;
 
 impl Log for RawWrite {
     const SURVIVES: Survives = Survives::ProcessKill;
@@ -31,10 +35,13 @@ impl Log for RawWrite {
             .read(true)
             .write(true)
             .open(path)?;
-        let end = file.metadata()?.len();
+        if place.durable() {
+            file.write_all_at(&vec![0; ZEROED], 0)?;
+            file.sync_data()?;
+        }
         Ok(Self {
             file,
-            end: Mutex::new(end),
+            end: Mutex::new(0),
             durable: place.durable(),
         })
     }
@@ -107,7 +114,7 @@ impl AppendPipelined for WriteWriter<'_> {
     }
 }
 
-/// Stores into a file that is allocated and mapped beforehand: a length, then the value.
+/// Stores into a file that is allocated, mapped and populated beforehand: a length, then the value.
 pub struct RawMap {
     map: UnsafeCell<MmapMut>,
     /// What readers may see. Stored (Release) after the bytes below it.
@@ -118,7 +125,7 @@ pub struct RawMap {
 unsafe impl Sync for RawMap {}
 
 /// More than one measurement writes.
-const MAPPED: u64 = 1 << 30;
+const MAPPED: u64 = 640 << 20;
 
 const LENGTH: usize = 4;
 
@@ -137,6 +144,8 @@ impl Log for RawMap {
         allocate(&file)?;
         // SAFETY: the file is this run's own, and nobody shortens it.
         let map = unsafe { MmapOptions::new().map_mut(&file)? };
+        // A bound: what fresh pages cost belongs to those who use them.
+        map.advise(Advice::PopulateWrite)?;
         Ok(Self {
             map: UnsafeCell::new(map),
             end: AtomicU64::new(0),

@@ -80,7 +80,7 @@ impl AppendBatch for Writer<'_> {
         for (position, event) in (positions.take(events.len())..).zip(events) {
             batch.put(store_key(event.partition, position), event.value);
         }
-        Ok(database.write_opt(&batch, write)?)
+        Ok(database.write_opt(batch, write)?)
     }
 }
 

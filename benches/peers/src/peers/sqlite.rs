@@ -1,6 +1,8 @@
 //! SQLite through rusqlite (bundled), in WAL mode: `synchronous` OFF leaves syncing to the kernel, FULL syncs each commit.
+//! A table a partition, whose row ids are positions.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use rusqlite::Connection;
 
@@ -11,25 +13,29 @@ use crate::peer::{
 pub struct Sqlite {
     path: PathBuf,
     first: Connection,
+    /// SQLite has one writer at a time: who waits for a lock here is woken, who waits in SQLite sleeps and tries again.
+    writing: Mutex<()>,
+    /// The statement of each partition.
+    inserts: Vec<String>,
     positions: Positions,
     durable: bool,
 }
 
 fn connect(path: &Path, durable: bool) -> Outcome<Connection> {
     let connection = Connection::open(path)?;
+    // All statements of 64 partitions.
+    connection.set_prepared_statement_cache_capacity(128);
     let synchronous = if durable { "FULL" } else { "OFF" };
     connection.execute_batch(&format!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA busy_timeout = 10000;
-         PRAGMA mmap_size = 17179869184; PRAGMA cache_size = -65536;
-         CREATE TABLE IF NOT EXISTS records
-             (partition INTEGER, position INTEGER, value BLOB, PRIMARY KEY (partition, position)) WITHOUT ROWID;"
+         PRAGMA mmap_size = 17179869184; PRAGMA cache_size = -65536;"
     ))?;
     Ok(connection)
 }
 
 impl Sqlite {
     fn next_position(connection: &Connection) -> Outcome<u64> {
-        let query = "SELECT coalesce(max(position) + 1, 0) FROM records WHERE partition = 0";
+        let query = "SELECT coalesce(max(position) + 1, 0) FROM records0";
         let next: i64 = connection.query_row(query, [], |row| row.get(0))?;
         Ok(u64::try_from(next)?)
     }
@@ -46,10 +52,18 @@ impl Log for Sqlite {
     fn open(place: &Place) -> Outcome<Self> {
         let path = place.dir.join("sqlite");
         let first = connect(&path, place.durable())?;
+        for partition in 0..place.partitions {
+            first.execute_batch(&format!(
+                "CREATE TABLE IF NOT EXISTS records{partition} (position INTEGER PRIMARY KEY, value BLOB)"
+            ))?;
+        }
+        let inserts = (0..place.partitions).map(|partition| format!("INSERT INTO records{partition} VALUES (?1, ?2)"));
         let positions = Positions::from(Self::next_position(&first)?);
         Ok(Self {
             path,
             first,
+            writing: Mutex::new(()),
+            inserts: inserts.collect(),
             positions,
             durable: place.durable(),
         })
@@ -80,20 +94,22 @@ impl Writer<'_> {
     fn insert(&self, event: Event) -> Outcome {
         let position = i64::try_from(self.store.positions.take(1))?;
         self.connection
-            .prepare_cached("INSERT INTO records VALUES (?1, ?2, ?3)")?
-            .execute((event.partition, position, event.value))?;
+            .prepare_cached(&self.store.inserts[event.partition as usize])?
+            .execute((position, event.value))?;
         Ok(())
     }
 }
 
 impl AppendOne for Writer<'_> {
     fn append(&mut self, event: Event) -> Outcome {
+        let _writing = self.store.writing.lock().map_err(|_| "poisoned")?;
         self.insert(event)
     }
 }
 
 impl AppendBatch for Writer<'_> {
     fn append_batch(&mut self, events: &[Event]) -> Outcome {
+        let _writing = self.store.writing.lock().map_err(|_| "poisoned")?;
         self.execute("BEGIN IMMEDIATE")?;
         events.iter().try_for_each(|event| self.insert(*event))?;
         self.execute("COMMIT")
@@ -127,7 +143,7 @@ impl Replay for Sqlite {
     const CHECKS: &'static str = "nobody: SQLite has no checksums outside its WAL";
 
     fn replay(&self, mut visit: impl FnMut(&[u8])) -> Outcome<u64> {
-        let query = "SELECT value FROM records WHERE partition = 0 ORDER BY position";
+        let query = "SELECT value FROM records0 ORDER BY position";
         let mut statement = self.first.prepare(query)?;
         let mut rows = statement.query([])?;
         let mut count = 0;

@@ -41,28 +41,27 @@ where
     let start = Barrier::new(THREADS as usize);
     let work = |thread: u32| -> Outcome<(u64, u64, Latencies)> {
         let mut events = job.events();
-        let writer = log.writer();
         // Each thread has partitions of its own, unless all share one.
         let mine: Vec<_> = (thread..partitions).step_by(THREADS as usize).collect();
         let mine = if partitions == 1 { vec![0] } else { mine };
+        let mut prepare = || -> Outcome<P::Writer<'_>> {
+            let mut writer = log.writer()?;
+            // The first append to a partition may make its files.
+            mine.iter()
+                .try_for_each(|partition| writer.append(events.next(*partition)))?;
+            Ok(writer)
+        };
+        let writer = prepare();
         start.wait();
         let mut writer = writer?;
-        let until = deadline(job, 2);
-        let mut warm = false;
-        let mut from = ticks();
+        let (from, until) = (ticks(), deadline(job, 2));
         let mut latencies = Latencies::default();
         for partition in mine.iter().cycle() {
             let event = events.next(*partition);
             let before = ticks();
             writer.append(event)?;
             let after = ticks();
-            if warm {
-                latencies.push(nanoseconds(before, after));
-            } else if partition == mine.last().expect("there is one") {
-                // The first append to a partition may make its files.
-                warm = true;
-                from = after;
-            }
+            latencies.push(nanoseconds(before, after));
             if after > until {
                 break;
             }
@@ -77,12 +76,12 @@ where
 
     let mut metrics = Metrics::new();
     let mut all = Latencies::default();
-    let mut rate = 0.0;
+    let (mut first, mut last) = (u64::MAX, 0);
     for (from, to, latencies) in done {
-        rate += per_second(latencies.len() as u64, from, to);
+        (first, last) = (first.min(from), last.max(to));
         all.extend(latencies);
     }
-    metrics.insert("rate".to_owned(), rate);
+    metrics.insert("rate".to_owned(), per_second(all.len() as u64, first, last));
     all.report(&mut metrics);
     log.close()?;
     Ok(metrics)

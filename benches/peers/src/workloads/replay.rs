@@ -13,7 +13,12 @@ where
     for<'a> P::Writer<'a>: AppendBatch,
 {
     let log = P::open(&Place::new(&job.dir, Ack::Fast))?;
-    let written = fill(job, job.budget.records(job.value_bytes) / 2, 4, &mut log.writer()?)?;
+    let written = fill(
+        job,
+        (job.budget.records(job.value_bytes) / 2).min(P::AT_MOST),
+        4,
+        &mut log.writer()?,
+    )?;
     let mut bytes = 0;
     let mut lines = 0_u64;
     let from = ticks();
