@@ -12,10 +12,10 @@ mod run;
 mod targets;
 mod workloads;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use std::{env, fs};
 
 use clap::{Parser, Subcommand};
 
@@ -48,6 +48,9 @@ struct Options {
     /// Where results go.
     #[arg(long)]
     output: Option<PathBuf>,
+    /// Seconds to idle before each measurement: a virtual machine then gives free memory back, and pages are cold.
+    #[arg(long, default_value = "0", value_parser = seconds)]
+    idle: Duration,
     /// Makes tables and plots again from results.json and jvm.json, without running anything.
     #[arg(long)]
     render: bool,
@@ -79,6 +82,11 @@ struct Measure {
     quick: bool,
     #[arg(long)]
     data: PathBuf,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map_err(|error| format!("{error}"))?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 impl Measure {
@@ -157,7 +165,7 @@ fn compare(options: &Options) -> Outcome {
             seconds: 0,
             samples: Vec::new(),
         };
-        run::all(options, &mut results)?;
+        run::all(options, &file, &mut results)?;
         results.seconds = started.elapsed().as_secs();
         results.save(&file)?;
     }

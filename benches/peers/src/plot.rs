@@ -7,10 +7,10 @@ use crate::report::{is_bound, is_ours, size_name};
 use crate::results::{Row, format};
 use crate::workloads::{Shown, Unit};
 
-const WIDTH: f64 = 860.0;
-const LEFT: f64 = 214.0;
-const RIGHT: f64 = 96.0;
-const TOP: f64 = 64.0;
+const WIDTH: f64 = 900.0;
+const LEFT: f64 = 240.0;
+const RIGHT: f64 = 116.0;
+const TOP: f64 = 88.0;
 const BAR: f64 = 24.0;
 /// Between the panels of two sizes, with room for the axis and the next title.
 const GAP: f64 = 64.0;
@@ -83,7 +83,7 @@ impl Svg {
             Unit::Milliseconds => "time, less is better",
             Unit::Bytes => "bytes, less is better",
         };
-        self.text(WIDTH - 24.0, 30.0, "end", "axis", text);
+        self.text(24.0, 49.0, "start", "axis", text);
     }
 
     fn panel(&mut self, shown: &Shown, size: usize, rows: &[&Row], top: f64) {

@@ -18,11 +18,16 @@ use crate::{Measure, Options};
 
 const RESULT: &str = "RESULT ";
 
+/// Opening stops after three rounds when a peer has taken that long for them.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A measurement that takes longer hangs.
 const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Runs everything that is asked for. A peer that fails is a sample with an error.
-pub fn all(options: &Options, results: &mut Results) -> Outcome {
+///
+/// Samples are kept in `file` after each round: an interrupted run is not lost.
+pub fn all(options: &Options, file: &Path, results: &mut Results) -> Outcome {
     let entries = peers::all();
     let cases = cases(&entries, options);
     if cases.is_empty() {
@@ -55,6 +60,7 @@ pub fn all(options: &Options, results: &mut Results) -> Outcome {
                 results.samples.push(sample);
             }
         }
+        results.save(file)?;
     }
     // 2 GiB of each peer do not fit the page cache: these run one peer after the other, over one directory each.
     for group in opening.chunk_by(|a, b| (a.entry.peer, a.size) == (b.entry.peer, b.size)) {
@@ -131,7 +137,11 @@ fn open(group: &[&Case], options: &Options, report: &mut dyn FnMut(&Case, u32, S
             return Ok(());
         }
     };
+    let started = Instant::now();
     for round in 1..=options.rounds() {
+        if round > 3 && started.elapsed() > PATIENCE {
+            break;
+        }
         let mut sample_of = |workload, outcome: Outcome<Metrics>| {
             for case in group.iter().filter(|case| case.entry.workload == workload) {
                 report(
@@ -176,6 +186,12 @@ fn lost(expected: Option<f64>, mut found: Metrics) -> Metrics {
 
 /// Runs one measurement in a new process.
 fn measure(case: &Case, options: &Options, dir: &Path, phase: Phase) -> Outcome<Metrics> {
+    if !options.idle.is_zero() {
+        std::thread::sleep(options.idle);
+    }
+    // What others have written must not be synced along.
+    // SAFETY: it takes nothing and touches no memory of ours.
+    unsafe { libc::sync() };
     let data = dir.join("data");
     fs::create_dir_all(&data)?;
     let errors = dir.join("stderr");
