@@ -98,7 +98,7 @@ impl Measure {
             }
         } else {
             Budget {
-                time: Duration::from_millis(400),
+                time: Duration::from_millis(300),
                 bytes: 512 << 20,
             }
         }
