@@ -42,6 +42,8 @@ pub(crate) struct PartitionState {
     closed: AtomicBool,
     /// Somebody waits for a sync: the housekeeping thread runs one as soon as it can.
     sync_requested: AtomicBool,
+    /// The housekeeping thread knows that the active segment is nearly full.
+    roll_requested: AtomicBool,
 }
 
 thread_local! {
@@ -66,6 +68,7 @@ impl PartitionState {
             dirty: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             sync_requested: AtomicBool::new(false),
+            roll_requested: AtomicBool::new(false),
         }
     }
 
@@ -116,6 +119,9 @@ impl PartitionState {
             self.wait_durable(appended.end_offset)?;
         } else {
             self.schedule_sync(config);
+        }
+        if self.log.is_roll_near() && self.housekeeping.is_running() {
+            self.request_roll();
         }
         Ok(appended)
     }
@@ -182,6 +188,38 @@ impl PartitionState {
         }
     }
 
+    /// Has the housekeeping thread roll the active segment, once.
+    #[cold]
+    fn request_roll(self: &Arc<Self>) {
+        if !self.roll_requested.swap(true, Ordering::AcqRel) {
+            self.sync_soon();
+        }
+    }
+
+    /// Syncs until little is left, and rolls then: appends wait for that little only.
+    fn roll_now(&self) -> Result<()> {
+        /// More are of no use: appends are as fast as the device.
+        const MOST_SYNCS: usize = 3;
+        /// Syncing them takes no longer than syncing nothing.
+        const FEW_BYTES: u64 = 256 << 10;
+        for _ in 0..MOST_SYNCS {
+            let before = self.log.size_bytes();
+            self.wait_sync(self.log.end_offset(), Next::Appends)?;
+            if self.log.size_bytes().saturating_sub(before) < FEW_BYTES {
+                break;
+            }
+        }
+        let config = self.config.load();
+        let rolled = self.log.roll_early(AppendContext {
+            config: &config,
+            durability: config.durability,
+            now: self.clock.wall(),
+        });
+        self.roll_requested.store(false, Ordering::Release);
+        // What the roll wrote is synced with the next records; a roll that failed is tried by an append.
+        rolled
+    }
+
     /// Syncs what is unsynced. For the housekeeping thread.
     pub(crate) fn sync_now(&self) -> Result<()> {
         // Before the sync: what is appended from here on asks for another one.
@@ -195,6 +233,9 @@ impl PartitionState {
         let synced = self.wait_sync(self.log.end_offset(), next);
         if synced.is_ok() {
             self.log.rest();
+        }
+        if synced.is_ok() && self.roll_requested.load(Ordering::Acquire) {
+            let _ = self.roll_now();
         }
         // A topic that was deleted, before or meanwhile, has nothing to sync: that is no failure.
         if self.check_open().is_err() {

@@ -175,11 +175,17 @@ pub(crate) fn put_in_place(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result
 }
 
 fn write_new_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
+    let file = write_anew(disk, path, bytes)?;
+    file.sync().map_err(|error| Error::io("sync", path, error))
+}
+
+/// Gives a file this content, not durably. For what is made again if a crash leaves another.
+pub(crate) fn write_anew(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<Arc<dyn DiskFile>> {
     let file = disk
         .open(path, OpenMode::Truncate)
         .map_err(|error| Error::io("create", path, error))?;
     write_all_at(&*file, bytes, 0).map_err(|error| Error::io("write", path, error))?;
-    file.sync().map_err(|error| Error::io("sync", path, error))
+    Ok(file)
 }
 
 /// Makes the name of `path` durable.

@@ -9,13 +9,14 @@
 //! Kafka's rules (reference: `OffsetIndex`, `TimeIndex`): an entry holds a batch's **last** offset and
 //! its **start** position; there is one after more than `index.interval.bytes` of batches.
 
-use crate::disk::{Disk, OpenMode, read_file, read_full_at, write_all_at};
+use crate::disk::{Disk, DiskFile, OpenMode, read_file, read_full_at, write_anew};
 use crate::error::{Error, Result};
 use crate::format::batch::BatchHeader;
 use crate::format::index_entry::{OffsetIndexEntry, TimeIndexEntry};
 use crate::format::waypoint::IndexPrefix;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The entries of both indexes, in order.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -268,16 +269,21 @@ impl SegmentIndex {
         rises && first_is_real && inside && times_rise
     }
 
-    /// Writes both files anew and syncs them; their names become durable with the directory.
-    pub(crate) fn store(&self, disk: &dyn Disk, offsets: &Path, times: &Path) -> Result<()> {
+    /// Writes both files anew; they become durable with a sync, and their names with the directory's.
+    pub(crate) fn store(
+        &self,
+        disk: &dyn Disk,
+        offsets: &Path,
+        times: &Path,
+    ) -> Result<[Arc<dyn DiskFile>; 2]> {
         let bytes: Vec<u8> = self
             .offsets
             .iter()
             .flat_map(|entry| entry.encode())
             .collect();
-        write_index(disk, offsets, &bytes)?;
+        let offsets = write_anew(disk, offsets, &bytes)?;
         let bytes: Vec<u8> = self.times.iter().flat_map(|entry| entry.encode()).collect();
-        write_index(disk, times, &bytes)
+        Ok([offsets, write_anew(disk, times, &bytes)?])
     }
 }
 
@@ -324,14 +330,6 @@ fn decode_all<const LEN: usize, T>(
         .iter()
         .map_while(decode)
         .collect()
-}
-
-fn write_index(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
-    let file = disk
-        .open(path, OpenMode::Truncate)
-        .map_err(|error| Error::io("create", path, error))?;
-    write_all_at(&*file, bytes, 0).map_err(|error| Error::io("write", path, error))?;
-    file.sync().map_err(|error| Error::io("sync", path, error))
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(crate) mod waypoint;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -100,6 +100,8 @@ pub(crate) struct Log {
     waypoints: Waypoints,
     /// Set once, when a write or sync failed: nothing is written any more.
     failure: OnceLock<Failure>,
+    /// The active segment is nearly full.
+    roll_near: AtomicBool,
     /// Damage that makes further appends unsafe, found when opening or reading.
     damage: OnceLock<Error>,
     /// The log is known to have reached this offset before it was opened.
@@ -183,6 +185,9 @@ impl Log {
             self.readable_end
                 .store(writer.next_offset, Ordering::Release);
         }
+        if writer.is_roll_near(context.config) {
+            self.roll_near.store(true, Ordering::Relaxed);
+        }
         Ok(appended)
     }
 
@@ -190,7 +195,7 @@ impl Log {
     /// [`GroupCommit::wait`], so that one sync serves all. `next` says what will come after it.
     pub(crate) fn sync(&self, next: Next) -> Result<Offset> {
         self.check_failure()?;
-        let (segment, flushed, point, names_unsynced, waypoint) = {
+        let (segment, flushed, point, names_unsynced, files, waypoint) = {
             let mut writer = self.writer.lock();
             if writer.closed {
                 return Err(Error::Closed("partition"));
@@ -203,9 +208,14 @@ impl Log {
                 flushed,
                 writer.flushed,
                 writer.names_unsynced,
+                std::mem::take(&mut writer.unsynced_files),
                 self.waypoints.draft(&writer).filter(|_| is_flushed),
             )
         };
+        // What a roll wrote beside the log. It is made again if a crash takes it.
+        for file in &files {
+            let _ = file.sync();
+        }
         if point.end_offset <= self.durable_end() {
             return flushed.map(|()| self.durable_end());
         }
@@ -215,11 +225,32 @@ impl Log {
         }
         segment.file().publish(point.position);
         self.note_durable(point, next);
+        if !files.is_empty() {
+            // Once a roll. A bound that stays behind is still a bound: recovery looks at more than it
+            // would have to.
+            let _ = self.durable_slot.sync();
+        }
         if let Some(draft) = waypoint {
             self.waypoints
                 .write(&draft, &segment, &self.dir, self.disk());
         }
         flushed.map(|()| point.end_offset)
+    }
+
+    /// True if [`Self::roll_early`] would roll.
+    #[inline]
+    pub(crate) fn is_roll_near(&self) -> bool {
+        self.roll_near.load(Ordering::Relaxed)
+    }
+
+    /// After a sync that came by itself: rolls a segment that is nearly full, so that no append has to.
+    pub(crate) fn roll_early(&self, context: AppendContext<'_>) -> Result<()> {
+        let mut writer = self.writer.lock();
+        self.roll_near.store(false, Ordering::Relaxed);
+        if writer.closed || self.check_writable().is_err() || !writer.is_roll_near(context.config) {
+            return Ok(());
+        }
+        writer.roll(self, context)
     }
 
     /// After a sync that came by itself: gives back what a log at rest does not need.

@@ -2,7 +2,8 @@
 //!
 //! One writer per partition, behind the log's mutex. Nothing here waits for the device, except a
 //! roll: the old segment is synced before the new file exists, so sealed segments are durable in
-//! every mode and a crash can only ever tear the last one.
+//! every mode and a crash can only ever tear the last one. That is why a large segment is rolled a little
+//! early, right after a sync that came by itself, when next to nothing is left to be synced.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use super::staging::Staged;
 use super::{Appended, Log};
 use crate::config::{Durability, TopicConfig};
 use crate::disk::handles::NamedFile;
-use crate::disk::{AppendFile, OpenMode, remove_if_present, replace_file, write_all_at};
+use crate::disk::{AppendFile, DiskFile, OpenMode, remove_if_present, replace_file, write_anew};
 use crate::error::{Error, Result};
 use crate::format::TimestampType;
 use crate::format::batch::{
@@ -35,6 +36,9 @@ pub(super) const EPOCH_FILE: &str = "leader-epoch-checkpoint";
 /// Producers that wrote nothing for this long are forgotten, at the next roll: a day, Kafka's
 /// `producer.id.expiration.ms`.
 const PRODUCER_EXPIRATION: Duration = Duration::from_secs(86_400);
+
+/// Segments of at least this size are rolled early: of smaller ones, a sixteenth is not worth it.
+const SMALLEST_ROLLED_EARLY: u64 = 8 << 20;
 
 /// What an append needs to know besides the batch.
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +79,8 @@ pub(super) struct Writer {
     pub(super) producers: ProducerState,
     /// The directory entries of new files are not durable yet.
     pub(super) names_unsynced: bool,
+    /// What the last roll wrote beside the log, to be synced with the first records behind it.
+    pub(super) unsynced_files: Vec<Arc<dyn DiskFile>>,
     /// Something was appended since the log was opened: index and snapshot files are out of date.
     pub(super) changed: bool,
     /// The file may have bytes behind `position`: part of a batch that did not fit.
@@ -229,17 +235,29 @@ impl Writer {
         too_large || too_old || out_of_range || self.index_full
     }
 
+    /// True if the segment is to be rolled at the next opportunity, before an append has to.
+    pub(super) fn is_roll_near(&self, config: &TopicConfig) -> bool {
+        let full = u64::from(config.segment_bytes);
+        full >= SMALLEST_ROLLED_EARLY && self.position >= full - full / 16
+    }
+
     /// Seals the active segment and goes on in a new one. The new file's name in the directory is the
-    /// commit point: until it is durable, the old segment stays the active one.
-    fn roll(&mut self, log: &Log, context: AppendContext<'_>) -> Result<()> {
+    /// commit point: until it is durable, the old segment is the last one after a power loss. Nothing in
+    /// the new file is acknowledged as durable before that.
+    pub(super) fn roll(&mut self, log: &Log, context: AppendContext<'_>) -> Result<()> {
+        if self.names_unsynced {
+            // The old file's own name first: no segment may be missing between two that are there.
+            self.sync_names(log)?;
+        }
         let seal = self.seal(log)?;
+        let end = self.point();
         let base = self.next_offset;
         let path = FileKind::Log.path(log.dir(), base);
         let file = log
             .disk()
             .open(&path, OpenMode::Truncate)
             .map_err(|error| Error::io("create", &path, error))?;
-        self.sync_names(log)?;
+        self.names_unsynced = true;
         self.leave_stage(log)?;
         self.active.file().publish(self.position);
         self.active.set_sealed(seal);
@@ -261,14 +279,13 @@ impl Writer {
         self.flushed = self.point();
         log.add_segment(Arc::clone(&self.active));
         log.waypoints.begin_segment(base, log.dir(), log.disk());
-        log.note_durable(self.flushed, Next::Appends);
-        // A bound that stays behind is still a bound: recovery looks at more than it would have to.
-        let _ = log.durable_slot().sync();
+        log.note_durable(end, Next::Appends);
         Ok(())
     }
 
     /// Syncs the active segment, and writes its index, seal and producer snapshot.
     fn seal(&mut self, log: &Log) -> Result<Seal> {
+        self.sync_files();
         self.cut_leftover(log)?;
         self.flush_stage(log)?;
         log.sync_file(self.active.file())?;
@@ -285,7 +302,8 @@ impl Writer {
             first_frame: first_frame(self.active.file())?,
         };
         let path = FileKind::Seal.path(log.dir(), self.active.base());
-        store(log, &path, &seal::encode(&seal))?;
+        let file = write_anew(log.disk(), &path, &seal::encode(&seal))?;
+        self.unsynced_files.push(file);
         Ok(seal)
     }
 
@@ -298,14 +316,22 @@ impl Writer {
         complete
     }
 
+    /// Syncs what was written beside the log. It is made again if a crash takes it, so a failure is none.
+    fn sync_files(&mut self) {
+        for file in self.unsynced_files.drain(..) {
+            let _ = file.sync();
+        }
+    }
+
     /// Writes both index files; returns their digest.
-    fn store_index(&self, log: &Log) -> Result<u32> {
+    fn store_index(&mut self, log: &Log) -> Result<u32> {
         let base = self.active.base();
         let offsets = FileKind::OffsetIndex.path(log.dir(), base);
         let times = FileKind::TimeIndex.path(log.dir(), base);
         let complete = self.complete_index();
         let _files = log.waypoints.hold();
-        complete.store(log.disk(), &offsets, &times)?;
+        let files = complete.store(log.disk(), &offsets, &times)?;
+        self.unsynced_files.extend(files);
         Ok(complete.digest())
     }
 
@@ -319,13 +345,12 @@ impl Writer {
         Ok(())
     }
 
-    fn store_producers(&self, log: &Log) -> Result<()> {
+    fn store_producers(&mut self, log: &Log) -> Result<()> {
         let path = FileKind::ProducerSnapshot.path(log.dir(), self.next_offset);
-        store(
-            log,
-            &path,
-            &producer_snapshot::encode(&self.producers.to_snapshot()),
-        )
+        let snapshot = producer_snapshot::encode(&self.producers.to_snapshot());
+        let file = write_anew(log.disk(), &path, &snapshot)?;
+        self.unsynced_files.push(file);
+        Ok(())
     }
 
     /// Makes the names of new files durable.
@@ -360,6 +385,7 @@ impl Writer {
             self.remove_stale_snapshot(log)?;
             self.sync_names(log)?;
         }
+        self.sync_files();
         let point = DurablePoint {
             clean: Some(self.complete_index().digest()),
             ..self.point()
@@ -401,16 +427,6 @@ pub(super) fn first_frame(file: &AppendFile) -> Result<u32> {
         digest.update(&frame);
     }
     Ok(digest.value())
-}
-
-/// Writes and syncs a file that is derived from the log: a torn one is noticed and made again.
-fn store(log: &Log, path: &std::path::Path, bytes: &[u8]) -> Result<()> {
-    let file = log
-        .disk()
-        .open(path, OpenMode::Truncate)
-        .map_err(|error| Error::io("create", path, error))?;
-    write_all_at(&*file, bytes, 0).map_err(|error| Error::io("write", path, error))?;
-    file.sync().map_err(|error| Error::io("sync", path, error))
 }
 
 fn append_time(config: &TopicConfig, now: Timestamp) -> Option<Timestamp> {

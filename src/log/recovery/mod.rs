@@ -9,7 +9,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -339,6 +339,7 @@ impl<'a> Recovery<'a> {
             // What an earlier process created may have never become durable.
             names_unsynced,
             changed: !is_clean || self.names_unsynced || !self.report.rebuilt.is_empty(),
+            unsynced_files: Vec::new(),
             uncut: false,
             closed: false,
         };
@@ -357,6 +358,7 @@ impl<'a> Recovery<'a> {
             durable_slot: Arc::clone(self.durable_slot),
             waypoints,
             failure: OnceLock::new(),
+            roll_near: AtomicBool::new(false),
             damage: self.fatal_damage.map(OnceLock::from).unwrap_or_default(),
             former_end: self.former_end,
             writer: Mutex::new(writer),

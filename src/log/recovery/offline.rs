@@ -1,7 +1,7 @@
 //! A partition whose files cannot be opened: it is there, and every use of it says what is wrong.
 
 use std::io;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -52,6 +52,7 @@ pub(super) fn open(
         producers: ProducerState::default(),
         names_unsynced: false,
         changed: false,
+        unsynced_files: Vec::new(),
         uncut: false,
         closed: false,
     };
@@ -76,6 +77,7 @@ pub(super) fn open(
             false,
         ),
         failure: OnceLock::new(),
+        roll_near: AtomicBool::new(false),
         damage: OnceLock::from(error),
         // Nobody knows where it ends: every position is one where something is missing.
         former_end: Offset::MAX,

@@ -248,7 +248,8 @@ impl Recovery<'_> {
             return;
         }
         let index = walked.complete_index();
-        let written = index.store(self.disk, &offsets, &times).is_ok()
+        let files = index.store(self.disk, &offsets, &times);
+        let written = files.is_ok_and(|files| files.iter().all(|file| file.sync().is_ok()))
             && self.disk.sync_dir(&self.request.dir).is_ok();
         if !written {
             return;
