@@ -196,6 +196,7 @@ impl<'a> Recovery<'a> {
             stage_parts: Vec::new(),
         };
         recovery.load_waypoint();
+        recovery.list_stage();
         recovery.load_epochs()?;
         recovery.load_producers();
         Ok(recovery)

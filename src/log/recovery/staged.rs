@@ -13,24 +13,52 @@ use std::path::Path;
 use super::{Recovery, SegmentFile};
 use crate::disk::{STAGE_LEN, read_file};
 use crate::error::{Error, Result};
+use crate::format::batch::BatchHeader;
 use crate::format::stage::{self, StageHeader};
 use crate::log::names::FileKind;
 use crate::record::Offset;
 
 impl Recovery<'_> {
-    /// Writes what is staged for the last segment into it.
-    pub(super) fn take_over_stage(&mut self) -> Result<()> {
+    /// The files of the stage.
+    pub(super) fn list_stage(&mut self) {
         let is_part = |(_, kind, _): &&SegmentFile| *kind == FileKind::Stage;
         let parts = self.files.iter().filter(is_part);
         self.stage_parts = parts
             .map(|(number, kind, _)| self.path(*number, *kind))
             .collect();
+    }
+
+    /// How many staged batches for the segment at `base` are as `agrees` wants them, less those that are
+    /// not.
+    pub(super) fn staged_agreement(
+        &self,
+        base: Offset,
+        agrees: impl Fn(&BatchHeader) -> bool,
+    ) -> Result<i32> {
+        let mut agreement = 0;
+        for part in &self.stage_parts {
+            let staged = self.staged_batches(part, base, |_| true)?;
+            let mut batches = staged.as_ref().map_or(&[][..], |(_, batches)| batches);
+            while let Ok(header) = BatchHeader::parse(batches) {
+                agreement += if agrees(&header) { 1 } else { -1 };
+                batches = batches.get(header.size as usize..).unwrap_or_default();
+            }
+        }
+        Ok(agreement)
+    }
+
+    /// Writes what is staged for the last segment into it.
+    pub(super) fn take_over_stage(&mut self) -> Result<()> {
         let Some(base) = self.bases.last().copied().filter(|_| !self.is_clean()) else {
             return Ok(());
         };
+        // An epoch's start is written down before its first batch: others are of a history that ended.
+        let is_of_epoch = |batch: &BatchHeader| {
+            self.epochs.epoch_at(batch.base_offset) == Some(batch.leader_epoch)
+        };
         let mut staged = Vec::new();
         for path in &self.stage_parts {
-            staged.extend(self.staged_batches(path, base)?);
+            staged.extend(self.staged_batches(path, base, is_of_epoch)?);
         }
         staged.sort_by_key(|(position, _)| *position);
         for (position, batches) in staged {
@@ -39,9 +67,14 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// The batches of a part, with their position, if they are meant for this partition's segment at
-    /// `base`.
-    fn staged_batches(&self, part: &Path, base: Offset) -> Result<Option<(u64, Vec<u8>)>> {
+    /// The batches of a part up to one that is not accepted, with their position, if they are meant for
+    /// this partition's segment at `base`.
+    fn staged_batches(
+        &self,
+        part: &Path,
+        base: Offset,
+        accept: impl Fn(&BatchHeader) -> bool,
+    ) -> Result<Option<(u64, Vec<u8>)>> {
         let part = match read_file(self.disk, part, STAGE_LEN) {
             Ok(part) => part.unwrap_or_default(),
             // Not one that a log has written.
@@ -56,10 +89,7 @@ impl Recovery<'_> {
         let Some(header) = stage::decode(&part).filter(is_ours) else {
             return Ok(None);
         };
-        // An epoch's start is written down before its first batch: others are of a history that ended.
-        let batches = stage::batches(&part, &header, |batch| {
-            self.epochs.epoch_at(batch.base_offset) == Some(batch.leader_epoch)
-        });
+        let batches = stage::batches(&part, &header, accept);
         Ok(Some((header.position, batches.to_vec())))
     }
 

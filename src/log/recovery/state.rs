@@ -41,8 +41,8 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// True if the batches of the last segment that has any have the epochs that are written down. A
-    /// single batch may be damaged: what most say counts.
+    /// True if the batches of the last segment that has any, those that are staged for it included, have
+    /// the epochs that are written down. A single batch may be damaged: what most say counts.
     fn epochs_fit(&self) -> Result<bool> {
         for &base in self.bases.iter().rev() {
             let (file, len) = self.open_log_file(base)?;
@@ -56,15 +56,15 @@ impl Recovery<'_> {
                 return Ok(true);
             }
             let mut scanner = Scanner::new(&file, 0, len);
-            let mut agreement = 0_i32;
+            let mut agreement = self.staged_agreement(base, agrees)?;
             while let Some(Ok((header, _))) = scanner.next(Check::Crc)? {
                 agreement += if agrees(&header) { 1 } else { -1 };
                 if agreement > 0 {
-                    return Ok(true);
+                    break;
                 }
             }
-            if agreement < 0 {
-                return Ok(false);
+            if agreement != 0 {
+                return Ok(agreement > 0);
             }
         }
         Ok(true)
