@@ -27,6 +27,7 @@ mod staging;
 mod tail;
 pub(crate) mod waypoint;
 mod writer;
+mod zero_ahead;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -375,7 +376,8 @@ impl Log {
             }
             // What an append brought that came between.
             writer.flush_stage(self)?;
-            if writer.next_offset > self.durable_end() {
+            let was_longer = writer.cut_ahead(self)?;
+            if was_longer || writer.next_offset > self.durable_end() {
                 self.sync_file(writer.active.file())?;
             }
             writer.close(self)

@@ -11,6 +11,7 @@ use super::epochs::Epochs;
 use super::index::{IndexBuilder, IndexedBatch, SegmentIndex};
 use super::scan::{BadBatch, Check, Scanner, holds_valid_batch};
 use super::segment::Place;
+use super::zero_ahead;
 use crate::disk::{AppendFile, Disk, OpenMode, write_all_at};
 use crate::error::{Error, Result};
 use crate::format::Invalid;
@@ -284,15 +285,56 @@ const SEARCHED: usize = 64 << 20;
 /// No segment is longer: a file that is was not written by a log.
 pub(super) const LONGEST_SEGMENT: u64 = (1 << 31) - 1;
 
+/// What a file has behind its last good batch, if that is not its end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tail {
+    position: u64,
+    /// Zeros from here on.
+    data_end: u64,
+    len: u64,
+}
+
+impl Tail {
+    /// Of a file of this length. If nothing in it is torn, nothing has to be looked at.
+    pub(super) fn behind(file: &AppendFile, walked: &Walked, len: u64) -> Result<Self> {
+        let position = walked.position;
+        let data_end = match walked.torn {
+            Some(_) => end_of_data(file, position, len)?,
+            None => len,
+        };
+        Ok(Self {
+            position,
+            data_end,
+            len,
+        })
+    }
+
+    /// Nothing but zeros that the log wrote ahead.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.data_end == self.position && self.ends_with_zeros_ahead()
+    }
+
+    fn ends_with_zeros_ahead(&self) -> bool {
+        self.data_end < self.len && zero_ahead::is_ahead(self.data_end, self.len)
+    }
+
+    /// Bytes that were written, and are no batches.
+    pub(super) fn torn_len(&self) -> u64 {
+        let is_ahead = self.ends_with_zeros_ahead();
+        let end = if is_ahead { self.data_end } else { self.len };
+        end - self.position
+    }
+}
+
 /// Cuts a torn tail off. If it holds whole batches, its bytes are kept beside the segment first.
 pub(super) fn cut(
     disk: &dyn Disk,
     file: &AppendFile,
     walked: &Walked,
-    len: u64,
+    tail: Tail,
 ) -> Result<Option<PathBuf>> {
     // Zeros hold nothing.
-    let end = end_of_data(file, walked.position, len)?;
+    let end = tail.data_end;
     let torn_len = end - walked.position;
     let searched = usize::try_from(torn_len)
         .unwrap_or(usize::MAX)

@@ -15,6 +15,7 @@ use super::names::FileKind;
 use super::producer_state::{ProducerState, Verdict};
 use super::segment::Segment;
 use super::staging::Staged;
+use super::zero_ahead::ZeroAhead;
 use super::{Appended, Log};
 use crate::config::{Durability, TopicConfig};
 use crate::disk::handles::NamedFile;
@@ -85,6 +86,7 @@ pub(super) struct Writer {
     pub(super) changed: bool,
     /// The file may have bytes behind `position`: part of a batch that did not fit.
     pub(super) uncut: bool,
+    pub(super) ahead: ZeroAhead,
     /// The broker is closed, and the files may be another's by now.
     pub(super) closed: bool,
 }
@@ -139,6 +141,7 @@ impl Writer {
         self.note(&header, context.config);
         if !is_staged {
             self.flushed = self.point();
+            self.write_ahead(batch.len(), context.config, context.durability);
         }
         Ok(Appended {
             base_offset: header.base_offset,
@@ -156,7 +159,10 @@ impl Writer {
         // Part of the batch may be there. Without it the log is as before.
         let is_definite = is_definite(&error);
         match self.active.file().truncate(self.position) {
-            Ok(()) if is_definite => Err(error),
+            Ok(()) if is_definite => {
+                self.ahead.was_cut();
+                Err(error)
+            }
             // Some file systems need space to cut a file, too.
             Err(Error::DiskFull { .. }) if is_definite => {
                 self.uncut = true;
@@ -169,13 +175,20 @@ impl Writer {
     /// Removes what a write left behind that failed for want of space, and could not be removed then.
     fn cut_leftover(&mut self, log: &Log) -> Result<()> {
         if self.uncut {
-            let cut = self.active.file().truncate(self.position);
-            cut.map_err(|error| match error {
-                Error::DiskFull { .. } => error,
-                _ => log.fail_write(&error),
-            })?;
-            self.uncut = false;
+            self.cut_at_end(log)?;
         }
+        Ok(())
+    }
+
+    /// Has the file end where the log does.
+    pub(super) fn cut_at_end(&mut self, log: &Log) -> Result<()> {
+        let cut = self.active.file().truncate(self.position);
+        cut.map_err(|error| match error {
+            Error::DiskFull { .. } => error,
+            _ => log.fail_write(&error),
+        })?;
+        self.uncut = false;
+        self.ahead.was_cut();
         Ok(())
     }
 
@@ -277,6 +290,7 @@ impl Writer {
         self.active_since = context.now;
         self.producers.expire(context.now, PRODUCER_EXPIRATION);
         self.flushed = self.point();
+        self.ahead.begin_segment();
         log.add_segment(Arc::clone(&self.active));
         log.waypoints.begin_segment(base, log.dir(), log.disk());
         log.note_durable(end, Next::Appends);
@@ -288,6 +302,7 @@ impl Writer {
         self.sync_files();
         self.cut_leftover(log)?;
         self.flush_stage(log)?;
+        self.cut_ahead(log)?;
         log.sync_file(self.active.file())?;
         let index_digest = self.store_index(log)?;
         self.store_producers(log)?;

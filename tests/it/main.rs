@@ -21,3 +21,4 @@ mod opening;
 mod random;
 mod rolling;
 mod support;
+mod zeros;

@@ -14,7 +14,7 @@ use crate::log::durable_ends::DurablePoint;
 use crate::log::index::{IndexBuilder, SegmentIndex};
 use crate::log::names::FileKind;
 use crate::log::segment::Segment;
-use crate::log::tail::{self, Floor, LONGEST_SEGMENT, Walked};
+use crate::log::tail::{self, Floor, LONGEST_SEGMENT, Tail, Walked};
 use crate::record::{Offset, Timestamp};
 
 /// The last segment, ready to grow.
@@ -28,6 +28,8 @@ pub(super) struct LastSegment {
     pub(super) first_timestamp: Option<Timestamp>,
     /// Up to where it is known to be on the device, if that is not all of it.
     pub(super) durable: Option<DurablePoint>,
+    /// The file's length, if it ends with zeros that were written ahead.
+    pub(super) zeros_up_to: u64,
 }
 
 impl Recovery<'_> {
@@ -98,6 +100,7 @@ impl Recovery<'_> {
             batches: 0,
             first_timestamp: None,
             durable: None,
+            zeros_up_to: 0,
         })
     }
 
@@ -149,6 +152,7 @@ impl Recovery<'_> {
             batches: 0,
             first_timestamp,
             durable: None,
+            zeros_up_to: 0,
         })
     }
 
@@ -219,12 +223,20 @@ impl Recovery<'_> {
         file.publish(floor.position.min(len));
         let segment = Segment::unknown(base, file);
         let known = self.walked_so_far(&segment, plan);
-        let walked = self.walk(&segment, plan, known, self.former_end)?;
+        let mut walked = self.walk(&segment, plan, known, self.former_end)?;
         let file = segment.into_file();
+        let tail = Tail::behind(&file, &walked, len)?;
+        let zeros_up_to = if tail.is_ahead() {
+            // Nothing is torn, and the log goes on in them.
+            walked.torn = None;
+            len
+        } else {
+            0
+        };
         for error in &walked.damage {
             self.refuse_appends(error.clone());
         }
-        let durable = self.keep_tail(&file, &walked, floor, len)?;
+        let durable = self.keep_tail(&file, &walked, floor, tail)?;
         file.publish(walked.position);
         Ok(LastSegment {
             segment: Arc::new(Segment::active(base, file, walked.index)),
@@ -235,6 +247,7 @@ impl Recovery<'_> {
             batches: walked.batches,
             first_timestamp: walked.first_timestamp,
             durable,
+            zeros_up_to,
         })
     }
 
@@ -248,7 +261,7 @@ impl Recovery<'_> {
         file: &AppendFile,
         walked: &Walked,
         floor: Floor,
-        len: u64,
+        tail: Tail,
     ) -> Result<Option<DurablePoint>> {
         let is_torn = walked.torn.is_some();
         let base = self.bases.last().copied();
@@ -267,8 +280,8 @@ impl Recovery<'_> {
             return Ok(None);
         };
         if is_torn && self.fatal_damage.is_none() {
-            self.report.set_aside = tail::cut(self.disk, file, walked, len)?;
-            self.report.truncated_bytes = len - walked.position;
+            self.report.set_aside = tail::cut(self.disk, file, walked, tail)?;
+            self.report.truncated_bytes = tail.torn_len();
         }
         if !quiet {
             tail::rewrite(file, floor.position.min(walked.position), walked.position)?;

@@ -35,6 +35,7 @@ use crate::log::staging::Staged;
 use crate::log::tail::{self, Floor, WalkPlan, Walked};
 use crate::log::waypoint::Waypoints;
 use crate::log::writer::Writer;
+use crate::log::zero_ahead::ZeroAhead;
 use crate::record::{Offset, Timestamp, TopicPartition};
 
 use self::last::LastSegment;
@@ -342,6 +343,7 @@ impl<'a> Recovery<'a> {
             changed: !is_clean || self.names_unsynced || !self.report.rebuilt.is_empty(),
             unsynced_files: Vec::new(),
             uncut: false,
+            ahead: ZeroAhead::up_to(last.zeros_up_to),
             closed: false,
         };
         writer.flushed = writer.point();

@@ -21,6 +21,7 @@ use crate::log::segment::Segment;
 use crate::log::staging::Staged;
 use crate::log::waypoint::Waypoints;
 use crate::log::writer::Writer;
+use crate::log::zero_ahead::ZeroAhead;
 use crate::record::Offset;
 
 /// A log without segments, which refuses everything with `error`.
@@ -54,6 +55,7 @@ pub(super) fn open(
         changed: false,
         unsynced_files: Vec::new(),
         uncut: false,
+        ahead: ZeroAhead::default(),
         closed: false,
     };
     let log = Log {
