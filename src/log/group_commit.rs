@@ -13,7 +13,7 @@
 //! Gathering: those whom one sync wakes soon append again, and want the next one. A leader that did
 //! not wait for them would sync for itself, and then all others would wait for a second one. So it
 //! lets them go first, until as many wait as did around the last sync: for as long as waking them and
-//! appending takes, and half as long as a sync, at most. Where that is in vain, it rests for a while.
+//! appending takes, and as long as a sync, at most. Where that is in vain, it rests for a while.
 //!
 //! `tests/loom` checks this in every interleaving.
 
@@ -135,7 +135,7 @@ impl GroupCommit {
             }
             let expected = state.committers;
             let enough = TIME_TO_RETURN.saturating_mul(u32::try_from(expected).unwrap_or(u32::MAX));
-            (expected, enough.min(state.last_sync / 2))
+            (expected, enough.min(state.last_sync))
         };
         let others = || self.state.lock().sleepers.len();
         let start = Instant::now();
