@@ -12,7 +12,7 @@ use crate::disk::{Disk, DiskFile, OpenMode, read_full_at};
 use crate::error::{Error, Result};
 use crate::format::Invalid;
 use crate::format::batch::{BatchHeader, BatchView, HEADER_LEN, MAGIC_AT};
-use crate::log::names;
+use crate::log::{names, zero_ahead};
 use crate::record::{Offset, TopicPartition};
 
 /// How much is read at a time when looking for the next batch behind damage.
@@ -43,7 +43,8 @@ pub struct Damage {
 
 /// Walks the batches of a `.log` file; an iterator over [`Entry`]s, in the order of the file.
 ///
-/// It ends at the length that the file had when it was opened, or after an error of the disk.
+/// It ends at the length that the file had when it was opened, or after an error of the disk; and before
+/// the zeros that a log in use, or one that was killed, keeps behind its batches.
 #[derive(Debug)]
 pub struct SegmentReader {
     file: Arc<dyn DiskFile>,
@@ -102,6 +103,7 @@ impl SegmentReader {
             }
             // The checksum is wrong, and nothing follows where the length says: not to be believed.
             Ok(_) => self.skip_damage("CRC does not match, and no batch follows")?,
+            Err(_) if self.are_zeros_ahead(start)? => return Ok(None),
             Err(invalid) => self.skip_damage(invalid.reason)?,
         };
         Ok(Some(entry))
@@ -140,6 +142,16 @@ impl SegmentReader {
     fn is_followed(&self, batch: &Batch) -> Result<bool> {
         let end = batch.position + u64::from(batch.header.size);
         Ok(end == self.len || BatchHeader::parse(&self.read(end, HEADER_LEN)?).is_ok())
+    }
+
+    /// Whether all that is left is zeros that the log wrote ahead.
+    fn are_zeros_ahead(&self, position: u64) -> Result<bool> {
+        if !zero_ahead::is_ahead(position, self.len) {
+            return Ok(false);
+        }
+        let left = usize::try_from(self.len - position).unwrap_or(usize::MAX);
+        let rest = self.read(position, left)?;
+        Ok(rest.iter().all(|byte| *byte == 0))
     }
 
     /// Goes on at the next whole batch with a right checksum, or at the end of the file.

@@ -123,6 +123,21 @@ fn zeros_at_the_end_are_one_piece_of_damage() {
 }
 
 #[test]
+fn zeros_that_a_log_wrote_ahead_are_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, _) = segment(&dir, 3);
+    let mut bytes = fs::read(&path).unwrap();
+    let end = bytes.len();
+    bytes.resize(16 << 10, 0);
+    fs::write(&path, &bytes).unwrap();
+    assert_eq!(look(&path), ["0", "1", "2"]);
+    bytes[end + 5000] = 1;
+    fs::write(&path, &bytes).unwrap();
+    let rest = bytes.len() - end;
+    assert_eq!(look(&path), ["0", "1", "2", &format!("{end}+{rest}")]);
+}
+
+#[test]
 fn any_bytes_are_walked_to_their_end() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("noise.log");

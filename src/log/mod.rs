@@ -27,7 +27,7 @@ mod staging;
 mod tail;
 pub(crate) mod waypoint;
 mod writer;
-mod zero_ahead;
+pub(crate) mod zero_ahead;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

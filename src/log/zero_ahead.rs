@@ -24,7 +24,7 @@ use crate::error::Result;
 const SMALLEST_STEP: u64 = 16 << 10;
 
 /// Syncing a step that is written takes some 300 us; larger ones save little, and take longer.
-pub(super) const LARGEST_STEP: u64 = 256 << 10;
+const LARGEST_STEP: u64 = 256 << 10;
 
 /// Steps end on a border between pages, which a kill leaves whole.
 const BORDER: u64 = 4 << 10;
@@ -86,7 +86,7 @@ impl ZeroAhead {
 }
 
 /// True if zeros from `position` to the end of a file, at `len`, are as a log writes them ahead.
-pub(super) fn is_ahead(position: u64, len: u64) -> bool {
+pub(crate) fn is_ahead(position: u64, len: u64) -> bool {
     len.is_multiple_of(BORDER) && len.saturating_sub(position) <= LARGEST_STEP
 }
 
