@@ -88,13 +88,11 @@ pub(crate) enum OpenMode {
     Truncate,
 }
 
-/// One name in a directory.
+/// One name in a directory. How long a file is, is not known of its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DirEntry {
     pub(crate) name: String,
     pub(crate) is_dir: bool,
-    /// Length in bytes; 0 for directories.
-    pub(crate) len: u64,
 }
 
 /// Reads until `buffer` is full or the file ends; returns how much was read.

@@ -35,24 +35,20 @@ impl Disk for RealDisk {
             let Ok(name) = entry.file_name().into_string() else {
                 continue;
             };
-            let is_link = entry.file_type().is_ok_and(|it| it.is_symlink());
-            let metadata = if is_link {
-                fs::metadata(entry.path())
-            } else {
-                entry.metadata()
+            // As a rule the directory says it, without a look at the file.
+            let kind = match entry.file_type() {
+                Ok(kind) if kind.is_symlink() => {
+                    fs::metadata(entry.path()).map(|it| it.file_type())
+                }
+                kind => kind,
             };
-            let metadata = match metadata {
-                Ok(metadata) => metadata,
+            let is_dir = match kind {
+                Ok(kind) => kind.is_dir(),
                 // Removed since, or a dangling link.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
-            let is_dir = metadata.is_dir();
-            entries.push(DirEntry {
-                name,
-                is_dir,
-                len: if is_dir { 0 } else { metadata.len() },
-            });
+            entries.push(DirEntry { name, is_dir });
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)

@@ -42,7 +42,10 @@ impl<'a> Scanner<'a> {
             file,
             end,
             position,
-            buffer: vec![0; CHUNK],
+            buffer: vec![
+                0;
+                CHUNK.min(usize::try_from(end.saturating_sub(position)).unwrap_or(CHUNK))
+            ],
             buffered: (0, 0),
         }
     }

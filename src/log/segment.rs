@@ -226,14 +226,6 @@ impl Segment {
         Ok(Some(header))
     }
 
-    /// Largest timestamp of the first batch, which the segment's age is counted from.
-    pub(crate) fn first_timestamp(&self) -> Option<Timestamp> {
-        self.header_at(0)
-            .ok()
-            .flatten()
-            .map(|header| header.max_timestamp)
-    }
-
     /// The batch that holds `offset`, or the first one behind it, checked; `None` if the segment ends
     /// before. `end` is where the segment's offsets end.
     ///
@@ -366,12 +358,6 @@ impl Segment {
             place = place.behind(&header);
         }
         Some(place)
-    }
-
-    /// True if the first batch has the segment's base offset.
-    pub(super) fn begins_at_base(&self) -> bool {
-        let header = self.header_at(0).ok().flatten();
-        header.is_some_and(|header| header.base_offset == self.base)
     }
 
     /// Where the first batch starts.

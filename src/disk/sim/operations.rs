@@ -156,13 +156,10 @@ impl Disk for SimDisk {
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
         self.inner.begin(Operation::List, dir)?;
         let tree = self.inner.tree.lock();
-        let entries = tree.entries(tree.find(dir)?)?.iter().map(|(name, id)| {
-            let len = tree.file(*id).map_or(0, |file| file.len() as u64);
-            DirEntry {
-                name: name.to_string(),
-                is_dir: tree.is_dir(*id),
-                len,
-            }
+        let entries = tree.entries(tree.find(dir)?)?.iter();
+        let entries = entries.map(|(name, id)| DirEntry {
+            name: name.to_string(),
+            is_dir: tree.is_dir(*id),
         });
         Ok(entries.collect())
     }

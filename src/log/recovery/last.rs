@@ -3,16 +3,18 @@
 
 use std::sync::Arc;
 
-use super::Recovery;
+use super::{LogFile, Recovery};
 use crate::config::Durability;
 use crate::disk::handles::NamedFile;
 use crate::disk::{AppendFile, OpenMode};
 use crate::error::{Error, Result};
+use crate::format::batch::BatchHeader;
 use crate::format::durable_end::Slot;
 use crate::format::seal::FrameDigest;
 use crate::log::durable_ends::DurablePoint;
 use crate::log::index::{IndexBuilder, SegmentIndex};
 use crate::log::names::FileKind;
+use crate::log::scan::{Check, Scanner};
 use crate::log::segment::Segment;
 use crate::log::tail::{self, Floor, LONGEST_SEGMENT, Tail, Walked};
 use crate::record::{Offset, Timestamp};
@@ -106,7 +108,8 @@ impl Recovery<'_> {
 
     /// After an orderly close the end is known, and nothing is scanned.
     fn open_clean(&mut self, base: Offset, slot: Slot) -> Result<LastSegment> {
-        let (file, len) = self.open_log_file(base)?;
+        let file = self.open_log_file(base)?;
+        let len = self.log(base).map_or(0, |log| log.len);
         if len != u64::from(slot.position) {
             return self.open_changed(base, file, len, slot);
         }
@@ -120,16 +123,17 @@ impl Recovery<'_> {
             .filter(|index| index.digest() == slot.index_digest);
         let index_is_good = loaded.is_some();
         let producers_known = self.producers_until >= slot.end_offset;
-        file.publish(len);
-        let segment = Segment::active(base, file, loaded.unwrap_or_default());
-        if !index_is_good || !producers_known || !ends_at(&segment, slot.end_offset) {
+        let index = loaded.unwrap_or_default();
+        let is_as_closed =
+            index_is_good && producers_known && self.leads_to(&file, base, &index, slot.end_offset);
+        if !is_as_closed {
             // Frames are enough to make index and producer state again; or something is wrong.
             let floor = Floor {
                 position: len,
                 offset: slot.end_offset,
                 offset_at_position: Some(slot.end_offset),
             };
-            let last = self.walk_last(base, segment.into_file(), len, floor)?;
+            let last = self.walk_last(base, file, len, floor)?;
             if !index_is_good {
                 self.report.rebuilt.extend([offsets, times]);
             }
@@ -139,21 +143,64 @@ impl Recovery<'_> {
             }
             return Ok(last);
         }
+        file.publish(len);
         let interval = self.request.config.index_interval_bytes;
-        let index = segment.update_index(|index| IndexBuilder::resume(interval, index, len));
-        let first_timestamp = segment.first_timestamp();
+        let builder = IndexBuilder::resume(interval, &index, len);
+        let first = self.log(base).and_then(LogFile::header);
         Ok(LastSegment {
-            segment: Arc::new(segment),
+            segment: Arc::new(Segment::active(base, file, index)),
             position: len,
             next_offset: slot.end_offset,
-            index,
+            index: builder,
             digest: FrameDigest::resume(slot.digest),
             // Counted again only when the segment is walked; the seal's count is for people.
             batches: 0,
-            first_timestamp,
+            first_timestamp: first.map(|header| header.max_timestamp),
             durable: None,
             zeros_up_to: 0,
         })
+    }
+
+    /// True if the batches from the last index entry on lead to the end of the file with this offset, and
+    /// the first one is the segment's. One that cannot be read does not.
+    fn leads_to(
+        &self,
+        file: &AppendFile,
+        base: Offset,
+        index: &SegmentIndex,
+        end_offset: Offset,
+    ) -> bool {
+        let Some(log) = self.log(base).filter(|log| log.len > 0) else {
+            return end_offset == base;
+        };
+        let begins =
+            |header: &BatchHeader| header.base_offset == base && u64::from(header.size) <= log.len;
+        let Some(first) = log.header().filter(begins) else {
+            return false;
+        };
+        let hint = index.offsets.last();
+        // Without a hint the second batch is the next: the first one has just been looked at.
+        let from = hint.map_or(first.size, |entry| entry.position);
+        let mut scanner = Scanner::new(file, from.into(), log.len);
+        let mut next = first.next_offset();
+        if let Some(entry) = hint {
+            let last_offset = base + u64::from(entry.relative_offset);
+            match scanner.next(Check::Crc) {
+                Ok(Some(Ok((header, _)))) if header.last_offset() == last_offset => {
+                    next = header.next_offset();
+                }
+                _ => return false,
+            }
+        }
+        loop {
+            match scanner.next(Check::Frames) {
+                Ok(None) => return next == end_offset,
+                Ok(Some(Ok((header, _)))) if header.base_offset >= next => {
+                    next = header.next_offset();
+                }
+                _ => return false,
+            }
+        }
     }
 
     /// The file changed after an orderly close: somebody else did that, so all of it is kept.
@@ -185,7 +232,9 @@ impl Recovery<'_> {
     /// A file that does not follow the segment before it, or that is longer than a segment can be,
     /// was not written by this log: nothing of it is cut.
     fn open_unclean(&mut self, base: Offset, follows: bool) -> Result<LastSegment> {
-        let (file, len) = self.open_log_file(base)?;
+        let file = self.open_log_file(base)?;
+        // With what was staged.
+        let len = file.len()?;
         if len > LONGEST_SEGMENT {
             let reason = "longer than a segment can be";
             self.refuse_appends(Error::corrupt(file.path(), LONGEST_SEGMENT, reason));
@@ -290,19 +339,4 @@ impl Recovery<'_> {
         note.succeeded();
         Ok(None)
     }
-}
-
-/// True if the batches from the last index entry on lead to the end of the file with this offset, and
-/// the first one is the segment's.
-fn ends_at(segment: &Segment, end_offset: Offset) -> bool {
-    let len = segment.file().published();
-    let entry = segment.update_index(|index| index.offsets.last().copied());
-    let from = match entry.map(|entry| segment.checked_hint(entry)) {
-        Some(Some(found)) => found.place(),
-        Some(None) => return false,
-        None => segment.first_place(),
-    };
-    let begins = len == 0 || segment.begins_at_base();
-    let end = segment.end_of_walk(from);
-    begins && end.is_some_and(|end| end.position == len && end.offset == Some(end_offset))
 }

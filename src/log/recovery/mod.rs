@@ -17,8 +17,9 @@ use parking_lot::Mutex;
 
 use crate::config::TopicConfig;
 use crate::disk::handles::NamedFile;
-use crate::disk::{AppendFile, Disk, OpenMode, read_file, write_all_at};
+use crate::disk::{AppendFile, Disk, DiskFile, OpenMode, read_file, read_full_at, write_all_at};
 use crate::error::{Error, Result};
+use crate::format::batch::{BatchHeader, HEADER_LEN, UNPROTECTED_LEN};
 use crate::format::durable_end::Slot;
 use crate::format::metadata::{PartitionMetadata, TopicId};
 use crate::format::seal::FrameDigest;
@@ -129,10 +130,14 @@ fn is_of_partition(error: &Error) -> bool {
 struct Recovery<'a> {
     request: &'a OpenRequest<'a>,
     disk: &'a dyn Disk,
-    /// Files of segments, by base offset and kind, with their lengths.
+    /// Files of segments, by base offset and kind.
     files: Vec<SegmentFile>,
     /// Base offsets of the segments that are there.
     bases: Vec<Offset>,
+    /// Their files, as they were found.
+    logs: Vec<LogFile>,
+    /// The last one's, which is going to grow.
+    last_log: Option<Arc<dyn DiskFile>>,
     durable_slot: &'a Arc<DurableEnd>,
     /// What was noted of the log last.
     slot: Option<Slot>,
@@ -175,14 +180,16 @@ impl<'a> Recovery<'a> {
         let (files, names_unsynced) = list_files(disk, request, former_end, &mut report)?;
         let bases: Vec<_> = files
             .iter()
-            .filter(|(_, kind, _)| *kind == FileKind::Log)
-            .map(|(base, ..)| *base)
+            .filter(|(_, kind)| *kind == FileKind::Log)
+            .map(|(base, _)| *base)
             .collect();
         let mut recovery = Self {
             request,
             disk,
             files,
             bases,
+            logs: Vec::new(),
+            last_log: None,
             durable_slot,
             slot,
             waypoint: None,
@@ -196,6 +203,7 @@ impl<'a> Recovery<'a> {
             names_unsynced,
             stage_parts: Vec::new(),
         };
+        recovery.look_at_logs()?;
         recovery.load_waypoint();
         recovery.list_stage();
         recovery.load_epochs()?;
@@ -208,33 +216,64 @@ impl<'a> Recovery<'a> {
         self.request.clean && self.slot.is_none_or(|slot| slot.is_clean())
     }
 
-    fn len_of(&self, base: Offset, kind: FileKind) -> Option<u64> {
+    /// Opens each segment's file once, for what is asked of all of them.
+    fn look_at_logs(&mut self) -> Result<()> {
+        for &base in &self.bases {
+            let path = self.path(base, FileKind::Log);
+            let is_last = self.bases.last() == Some(&base);
+            let mode = if is_last {
+                OpenMode::Write
+            } else {
+                OpenMode::Read
+            };
+            let file = self
+                .disk
+                .open(&path, mode)
+                .map_err(|error| Error::io("open", &path, error))?;
+            self.logs.push(LogFile::look_at(base, &path, &*file)?);
+            if is_last {
+                let file = NamedFile::held(Arc::clone(self.request.disk), path, file);
+                self.last_log = Some(Arc::new(file));
+            }
+        }
+        Ok(())
+    }
+
+    fn has(&self, base: Offset, kind: FileKind) -> bool {
         // In order of their names, and so of their bases.
-        let first = self.files.partition_point(|(other, ..)| *other < base);
-        let of_base = self.files[first..].iter().take_while(|it| it.0 == base);
-        of_base.filter(|it| it.1 == kind).map(|it| it.2).next()
+        let first = self.files.partition_point(|(other, _)| *other < base);
+        let mut of_base = self.files[first..].iter().take_while(|it| it.0 == base);
+        of_base.any(|it| it.1 == kind)
+    }
+
+    fn log(&self, base: Offset) -> Option<&LogFile> {
+        let found = self.logs.binary_search_by_key(&base, |log| log.base);
+        found.ok().map(|at| &self.logs[at])
     }
 
     fn path(&self, base: Offset, kind: FileKind) -> PathBuf {
         kind.path(&self.request.dir, base)
     }
 
-    fn open_log_file(&self, base: Offset) -> Result<(AppendFile, u64)> {
+    fn open_log_file(&self, base: Offset) -> Result<AppendFile> {
         let path = self.path(base, FileKind::Log);
+        if let Some(file) = &self.last_log
+            && self.bases.last() == Some(&base)
+        {
+            return Ok(AppendFile::new(path, Arc::clone(file)));
+        }
         let file = self
             .disk
             .open(&path, OpenMode::Write)
             .map_err(|error| Error::io("open", &path, error))?;
         let file = NamedFile::held(Arc::clone(self.request.disk), path.clone(), file);
-        let file = AppendFile::new(path, Arc::new(file));
-        let len = file.len()?;
-        Ok((file, len))
+        Ok(AppendFile::new(path, Arc::new(file)))
     }
 
     /// The file of a finished segment, not opened before somebody reads it.
     fn finished_log_file(&self, base: Offset) -> (AppendFile, u64) {
         let path = self.path(base, FileKind::Log);
-        let len = self.len_of(base, FileKind::Log).unwrap_or(0);
+        let len = self.log(base).map_or(0, |log| log.len);
         let file = NamedFile::by_name(Arc::clone(self.request.disk), path.clone());
         (AppendFile::new(path, Arc::new(file)), len)
     }
@@ -318,7 +357,7 @@ impl<'a> Recovery<'a> {
             request.id.partition(),
             request.waypoint_interval,
             base,
-            self.len_of(base, FileKind::Waypoint).is_some(),
+            self.has(base, FileKind::Waypoint),
         );
         if let Some(waypoint) = self.waypoint.as_ref().filter(|_| self.resumed) {
             waypoints.resume(waypoint);
@@ -382,8 +421,42 @@ impl<'a> Recovery<'a> {
     }
 }
 
-/// Base offset, kind and length of a file.
-type SegmentFile = (Offset, FileKind, u64);
+/// Base offset and kind of a file.
+type SegmentFile = (Offset, FileKind);
+
+/// What one look at a segment's file says.
+struct LogFile {
+    base: Offset,
+    len: u64,
+    /// As far as there are so many bytes.
+    first: Vec<u8>,
+}
+
+impl LogFile {
+    fn look_at(base: Offset, path: &Path, file: &dyn DiskFile) -> Result<Self> {
+        let len = file
+            .len()
+            .map_err(|error| Error::io("look at", path, error))?;
+        let mut first = vec![0; HEADER_LEN];
+        let count = read_full_at(file, &mut first, 0);
+        first.truncate(count.map_err(|error| Error::io("read", path, error))?);
+        Ok(Self { base, len, first })
+    }
+
+    /// The first batch's, if that looks like one.
+    fn header(&self) -> Option<BatchHeader> {
+        BatchHeader::parse(&self.first).ok()
+    }
+
+    /// The digest of the first batch alone, as in its seal; 0 if there is none.
+    fn first_frame(&self) -> u32 {
+        let mut digest = FrameDigest::new();
+        if let Some(frame) = self.first.first_chunk::<UNPROTECTED_LEN>() {
+            digest.update(frame);
+        }
+        digest.value()
+    }
+}
 
 /// The files of a partition's directory; it is made if it is new, with Kafka's metadata file. The
 /// second is true if names are not durable yet.
@@ -410,9 +483,7 @@ fn list_files(
     let files = entries
         .iter()
         .filter(|entry| !entry.is_dir)
-        .filter_map(|entry| {
-            FileKind::parse(&entry.name).map(|(base, kind)| (base, kind, entry.len))
-        })
+        .filter_map(|entry| FileKind::parse(&entry.name))
         .collect();
     Ok((files, is_new))
 }

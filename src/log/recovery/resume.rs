@@ -23,7 +23,7 @@ impl Recovery<'_> {
     /// may be the higher one.
     pub(super) fn load_waypoint(&mut self) {
         let last = self.bases.last().copied();
-        for (base, ..) in self.files.iter().filter(|it| it.1 == FileKind::Waypoint) {
+        for (base, _) in self.files.iter().filter(|it| it.1 == FileKind::Waypoint) {
             if Some(*base) != last {
                 // It is in nobody's way; the next open tries again.
                 let _ = remove_if_present(self.disk, &self.path(*base, FileKind::Waypoint));
@@ -53,7 +53,9 @@ impl Recovery<'_> {
 
     /// One that cannot be read, or is another's, counts as lost.
     fn read_waypoint(&self, base: u64) -> Option<Waypoint> {
-        self.len_of(base, FileKind::Waypoint)?;
+        if !self.has(base, FileKind::Waypoint) {
+            return None;
+        }
         let bytes = read_small(self.disk, &self.path(base, FileKind::Waypoint)).ok()??;
         let found = waypoint::decode(&bytes).ok()?;
         let (topic_id, partition) = (self.request.topic_id, self.request.id.partition());

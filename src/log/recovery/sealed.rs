@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Recovery, read_small};
+use super::{LogFile, Recovery, read_small};
 use crate::disk::{AppendFile, replace_file};
 use crate::error::{Error, Result};
 use crate::format::seal::{self, Seal};
@@ -46,17 +46,17 @@ impl Recovery<'_> {
         let stored = self.load_seal(base);
         let indexes_there = [FileKind::OffsetIndex, FileKind::TimeIndex]
             .iter()
-            .all(|kind| self.len_of(base, *kind).is_some());
+            .all(|kind| self.has(base, *kind));
         let needs_producers = self.producers_until < next_base;
         let gaps = self.request.gaps;
         let agrees = |seal: &Seal| {
             seal.end_position == len
                 && (seal.end_offset == next_base || (gaps && seal.end_offset < next_base))
         };
-        let first_is_known = match &stored {
-            Some(seal) => seal.first_frame == first_frame(&file)?,
-            None => true,
-        };
+        let first_frame = self.log(base).map(LogFile::first_frame);
+        let first_is_known = stored
+            .as_ref()
+            .is_none_or(|seal| first_frame == Some(seal.first_frame));
         let is_fine = first_is_known && indexes_there && !needs_producers;
         let (file, seal) = match stored {
             Some(seal) if is_fine && agrees(&seal) => (file, seal),
@@ -100,7 +100,9 @@ impl Recovery<'_> {
 
     /// One that cannot be read counts as lost.
     fn load_seal(&self, base: Offset) -> Option<Seal> {
-        self.len_of(base, FileKind::Seal)?;
+        if !self.has(base, FileKind::Seal) {
+            return None;
+        }
         let bytes = read_small(self.disk, &self.path(base, FileKind::Seal)).ok()??;
         seal::decode(&bytes)
             .ok()

@@ -21,10 +21,10 @@ use crate::record::Offset;
 impl Recovery<'_> {
     /// The files of the stage.
     pub(super) fn list_stage(&mut self) {
-        let is_part = |(_, kind, _): &&SegmentFile| *kind == FileKind::Stage;
+        let is_part = |(_, kind): &&SegmentFile| *kind == FileKind::Stage;
         let parts = self.files.iter().filter(is_part);
         self.stage_parts = parts
-            .map(|(number, kind, _)| self.path(*number, *kind))
+            .map(|(number, kind)| self.path(*number, *kind))
             .collect();
     }
 
@@ -101,7 +101,8 @@ impl Recovery<'_> {
             _ => 0,
         };
         let known = usize::try_from(durable.saturating_sub(position)).unwrap_or(usize::MAX);
-        let (file, len) = self.open_log_file(base)?;
+        let file = self.open_log_file(base)?;
+        let len = file.len()?;
         match batches.get(known..) {
             Some(new) if position <= len => file.write(new, position.max(durable)),
             _ => Ok(()),

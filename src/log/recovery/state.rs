@@ -3,7 +3,7 @@
 use super::{Recovery, read_small};
 use crate::disk::replace_file;
 use crate::error::Result;
-use crate::format::batch::{BatchHeader, HEADER_LEN};
+use crate::format::batch::BatchHeader;
 use crate::format::checkpoint::EpochCheckpoint;
 use crate::format::producer_snapshot;
 use crate::log::epochs::Epochs;
@@ -20,10 +20,7 @@ impl Recovery<'_> {
         let decoded = stored
             .as_deref()
             .and_then(|bytes| EpochCheckpoint::decode(bytes).ok());
-        let has_batches = self
-            .files
-            .iter()
-            .any(|(_, kind, len)| *kind == FileKind::Log && *len > 0);
+        let has_batches = self.logs.iter().any(|log| log.len > 0);
         if let Some(entries) = decoded {
             self.epochs = Epochs::new(entries);
             if !has_batches || self.request.gaps || self.epochs_fit()? {
@@ -44,19 +41,17 @@ impl Recovery<'_> {
     /// True if the batches of the last segment that has any, those that are staged for it included, have
     /// the epochs that are written down. A single batch may be damaged: what most say counts.
     fn epochs_fit(&self) -> Result<bool> {
-        for &base in self.bases.iter().rev() {
-            let (file, len) = self.open_log_file(base)?;
+        for log in self.logs.iter().rev() {
             let agrees = |header: &BatchHeader| {
                 self.epochs.epoch_at(header.base_offset) == Some(header.leader_epoch)
             };
             // As a rule one look is enough.
-            let mut first = [0; HEADER_LEN];
-            file.read(&mut first, 0)?;
-            if BatchHeader::parse(&first).is_ok_and(|header| agrees(&header)) {
+            if log.header().is_some_and(|header| agrees(&header)) {
                 return Ok(true);
             }
-            let mut scanner = Scanner::new(&file, 0, len);
-            let mut agreement = self.staged_agreement(base, agrees)?;
+            let file = self.open_log_file(log.base)?;
+            let mut scanner = Scanner::new(&file, 0, log.len);
+            let mut agreement = self.staged_agreement(log.base, agrees)?;
             while let Some(Ok((header, _))) = scanner.next(Check::Crc)? {
                 agreement += if agrees(&header) { 1 } else { -1 };
                 if agreement > 0 {
@@ -73,9 +68,9 @@ impl Recovery<'_> {
     /// What the batches say, as far as they are good.
     fn epochs_of_batches(&self) -> Result<Epochs> {
         let mut epochs = Epochs::default();
-        for &base in &self.bases {
-            let (file, len) = self.open_log_file(base)?;
-            let mut scanner = Scanner::new(&file, 0, len);
+        for log in &self.logs {
+            let file = self.open_log_file(log.base)?;
+            let mut scanner = Scanner::new(&file, 0, log.len);
             while let Some(Ok((header, _))) = scanner.next(Check::Crc)? {
                 if epochs
                     .latest()
@@ -93,7 +88,7 @@ impl Recovery<'_> {
         let snapshots: Vec<_> = self
             .files
             .iter()
-            .filter(|(_, kind, _)| *kind == FileKind::ProducerSnapshot)
+            .filter(|(_, kind)| *kind == FileKind::ProducerSnapshot)
             .map(|(offset, ..)| *offset)
             .collect();
         for &offset in snapshots.iter().rev() {
