@@ -231,11 +231,11 @@ impl PartitionState {
         };
         fence(Ordering::SeqCst);
         let synced = self.wait_sync(self.log.end_offset(), next);
-        if synced.is_ok() {
-            self.log.rest();
-        }
         if synced.is_ok() && self.roll_requested.load(Ordering::Acquire) {
             let _ = self.roll_now();
+        }
+        if synced.is_ok() {
+            self.log.rest();
         }
         // A topic that was deleted, before or meanwhile, has nothing to sync: that is no failure.
         if self.check_open().is_err() {

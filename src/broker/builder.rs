@@ -39,6 +39,8 @@ pub struct BrokerBuilder {
     pub(super) durability: Durability,
     pub(super) offsets_topic_partitions: u32,
     pub(super) waypoint_interval: u64,
+    pub(super) max_mapped_segments: usize,
+    pub(super) max_open_files: usize,
     pub(super) seed: u64,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) disk: Arc<dyn Disk>,
@@ -61,6 +63,8 @@ impl BrokerBuilder {
             durability: Durability::Written,
             offsets_topic_partitions: 50,
             waypoint_interval: WAYPOINT_INTERVAL,
+            max_mapped_segments: 16_384,
+            max_open_files: 512,
             // The standard library seeds its hash maps from the system's randomness.
             seed: RandomState::new().build_hasher().finish(),
             clock: Arc::new(SystemClock::default()),
@@ -118,6 +122,28 @@ impl BrokerBuilder {
     /// setting: it recovers whole segments. Default: 16 MiB.
     pub fn waypoint_interval(mut self, bytes: u64) -> Self {
         self.waypoint_interval = bytes.max(1);
+        self
+    }
+
+    /// How many segments are mapped into memory at most, of all partitions together. A segment is mapped
+    /// when it is read; beyond this, those that were not read for the longest time are unmapped, and
+    /// mapped again when they are read again, which takes some microseconds. Records that a program holds
+    /// keep their segment mapped, and partitions that are written to have up to four maps of 64 KiB besides:
+    /// those are not counted. Default: 16,384, a quarter of what Linux lets a process have
+    /// (`vm.max_map_count`).
+    pub fn max_mapped_segments(mut self, count: usize) -> Self {
+        self.max_mapped_segments = count.max(1);
+        self
+    }
+
+    /// How many partitions keep a file open between two writes. Finished segments, and partitions that
+    /// were not written to since they were synced by the housekeeping thread, hold no descriptor; beyond this
+    /// number, others give theirs up right after each sync, and open the file again for the next
+    /// append. A partition with records that are not synced yet always keeps its file, since closing it
+    /// could lose the news that they cannot be written: those come on top. Default: 512, half of the usual
+    /// limit of a process (`ulimit -n`).
+    pub fn max_open_files(mut self, count: usize) -> Self {
+        self.max_open_files = count;
         self
     }
 

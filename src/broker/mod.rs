@@ -35,6 +35,7 @@ use crate::disk::{DirLock, Disk};
 use crate::error::{Error, Result};
 use crate::group::offsets::{CONSUMER_OFFSETS, OffsetStore};
 use crate::log::durable_ends::DurableEnds;
+use crate::log::open_segments::OpenSegments;
 use crate::notify::Waiters;
 use crate::partition::PartitionState;
 use crate::producer::ProducerBuilder;
@@ -211,6 +212,7 @@ pub(crate) struct BrokerState {
     clock: Arc<dyn Clock>,
     registry: Registry,
     ends: Arc<DurableEnds>,
+    segments: Arc<OpenSegments>,
     housekeeping: Arc<Housekeeping>,
     offsets: OffsetStore,
     /// Durability of group offsets.

@@ -28,6 +28,7 @@ use crate::format::topic_id::TopicId;
 use crate::group::offsets::OffsetStore;
 use crate::log::durable_ends::DurableEnds;
 use crate::log::names::{is_deleted_partition_dir, parse_partition_dir, partition_dir};
+use crate::log::open_segments::OpenSegments;
 use crate::log::recovery::{self, OpenRequest, PartitionRecovery};
 use crate::notify::Waiters;
 use crate::partition::PartitionState;
@@ -81,6 +82,10 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
         root,
         housekeeping: Arc::new(Housekeeping::new(Arc::clone(&ends))),
         ends,
+        segments: Arc::new(OpenSegments::new(
+            builder.max_mapped_segments,
+            builder.max_open_files,
+        )),
         is_known: true,
         clean: clean || is_new,
         recovery_points: checkpoints::load_recovery_points(&**disk, root)?,
@@ -107,6 +112,7 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
         clock: Arc::clone(clock),
         registry,
         ends: opening.ends,
+        segments: opening.segments,
         housekeeping: opening.housekeeping,
         offsets: OffsetStore::default(),
         durability: builder.durability,
@@ -312,6 +318,7 @@ pub(super) struct Opening<'a> {
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) root: &'a Path,
     pub(super) ends: Arc<DurableEnds>,
+    pub(super) segments: Arc<OpenSegments>,
     pub(super) housekeeping: Arc<Housekeeping>,
     /// Partitions were there before; otherwise they are made.
     pub(super) is_known: bool,
@@ -413,6 +420,7 @@ impl Opening<'_> {
             topic_id: stored.id,
             config: &config,
             ends: &self.ends,
+            open: &self.segments,
             is_known: self.is_known,
             clean: self.clean,
             gaps: stored.adopted,

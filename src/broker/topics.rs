@@ -228,6 +228,7 @@ impl BrokerState {
             clock: &self.clock,
             root: &self.root,
             ends: Arc::clone(&self.ends),
+            segments: Arc::clone(&self.segments),
             housekeeping: Arc::clone(&self.housekeeping),
             is_known: false,
             clean: true,

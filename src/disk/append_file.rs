@@ -144,9 +144,20 @@ impl AppendFile {
         self.file.sync().map_err(|error| self.error("sync", error))
     }
 
-    /// The file is complete: it is only read from now on, and needs no descriptor.
+    /// Gives up the descriptor until the next [`Self::wake`]. Call it when all is synced: closing a file
+    /// with unsynced bytes can lose the news that they were not written.
     pub(crate) fn let_go(&self) {
         self.file.let_go();
+    }
+
+    /// Opens a file again that was let go and is going to be written to.
+    pub(crate) fn wake(&self) -> Result<()> {
+        self.file.wake().map_err(|error| self.error("open", error))
+    }
+
+    /// Forgets the map; what was borrowed stays as it is.
+    pub(crate) fn unmap(&self) {
+        self.map.store(None);
     }
 
     /// The file's name may soon be another's: nothing is opened by it any more.

@@ -69,8 +69,12 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
     /// Maps the first `len` bytes, all of which have been written, for storing into. What is stored is
     /// as good as written: it survives this process, and not the machine.
     fn map_for_storing(&self, len: usize) -> io::Result<Map>;
-    /// Gives up the descriptor, if the file can do without: it is only read from now on.
+    /// Gives up the descriptor, if the file can do without: it is only read for some time.
     fn let_go(&self) {}
+    /// Takes a descriptor again: it is going to be written to.
+    fn wake(&self) -> io::Result<()> {
+        Ok(())
+    }
     /// A file without a descriptor gets none any more: its name may soon be another's.
     fn retire(&self) {}
 }

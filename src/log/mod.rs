@@ -19,6 +19,7 @@ mod fetch;
 mod group_commit;
 mod index;
 pub(crate) mod names;
+pub(crate) mod open_segments;
 mod producer_state;
 pub(crate) mod recovery;
 mod scan;
@@ -41,6 +42,7 @@ use self::durable_ends::{DurableEnd, DurablePoint};
 use self::epochs::Epochs;
 pub(crate) use self::fetch::{Cursor, FetchedBatch, Peeked};
 pub(crate) use self::group_commit::GroupCommit;
+use self::open_segments::OpenSegments;
 use self::segment::Segment;
 use self::waypoint::Waypoints;
 pub(crate) use self::writer::AppendContext;
@@ -83,6 +85,7 @@ pub(crate) struct Log {
     id: TopicPartition,
     dir: PathBuf,
     disk: Arc<dyn Disk>,
+    open: Arc<OpenSegments>,
     /// In order of their base offsets, the active one last. Replaced as a whole by the writer; readers
     /// hold the list they loaded.
     segments: ArcSwap<Vec<Arc<Segment>>>,
@@ -235,6 +238,9 @@ impl Log {
             self.waypoints
                 .write(&draft, &segment, &self.dir, self.disk());
         }
+        if self.open.files().is_over() {
+            self.writer.lock().let_go_if_idle(self);
+        }
         flushed.map(|()| point.end_offset)
     }
 
@@ -256,9 +262,21 @@ impl Log {
 
     /// After a sync that came by itself: gives back what a log at rest does not need.
     pub(crate) fn rest(&self) {
-        let mut writer = self.writer.lock();
-        if !writer.closed {
+        let files = {
+            let mut writer = self.writer.lock();
+            if writer.closed {
+                return;
+            }
             writer.rest(self);
+            if writer.let_go_if_idle(self) {
+                std::mem::take(&mut writer.unsynced_files)
+            } else {
+                Vec::new()
+            }
+        };
+        // What a roll wrote beside the log: it is made again if a crash takes it.
+        for file in files {
+            let _ = file.sync();
         }
     }
 

@@ -9,14 +9,16 @@
 //! ([`Log`](super::Log)), where reading goes on behind damage ([`damage`](super::damage)), what a
 //! batch's bytes mean ([`format`](crate::format)).
 
+use std::ops::Range;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::damage::KnownDamage;
 use super::index::{IndexBuilder, IndexedBatch, SegmentIndex};
 use super::names::FileKind;
+use super::open_segments::{OpenSegments, Usage};
 use crate::disk::{AppendFile, Disk, MappedBytes};
 use crate::error::{Error, Result};
 use crate::format::Invalid;
@@ -35,6 +37,7 @@ pub(crate) struct Segment {
     seal: OnceLock<Seal>,
     /// The damage that a reader met last: it will be back.
     pub(super) known_damage: Mutex<Option<KnownDamage>>,
+    usage: Usage,
 }
 
 #[derive(Debug)]
@@ -90,6 +93,7 @@ impl Segment {
             index: RwLock::new(IndexState::Loaded(index)),
             seal: OnceLock::new(),
             known_damage: Mutex::default(),
+            usage: Usage::default(),
         }
     }
 
@@ -101,6 +105,7 @@ impl Segment {
             index: RwLock::new(IndexState::Stored),
             seal: OnceLock::new(),
             known_damage: Mutex::default(),
+            usage: Usage::default(),
         }
     }
 
@@ -116,7 +121,35 @@ impl Segment {
             index: RwLock::new(IndexState::Stored),
             seal: OnceLock::from(seal),
             known_damage: Mutex::default(),
+            usage: Usage::default(),
         }
+    }
+
+    /// The segment as others see it: counted among those that are open.
+    pub(crate) fn shared(self, open: &Arc<OpenSegments>) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            usage: Usage::at_home(me, open),
+            ..self
+        })
+    }
+
+    pub(super) fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// Gives back what reading it again brings back.
+    pub(super) fn unmap(&self) {
+        self.file.unmap();
+        if self.seal().is_some() {
+            *self.index.write() = IndexState::Stored;
+        }
+    }
+
+    /// Published bytes in place.
+    fn slice(&self, range: Range<u64>) -> Result<MappedBytes> {
+        let bytes = self.file.slice(range);
+        self.usage.note();
+        bytes
     }
 
     pub(crate) fn base(&self) -> Offset {
@@ -175,7 +208,7 @@ impl Segment {
         expected_base: Option<Offset>,
         gaps: bool,
     ) -> Result<(BatchHeader, MappedBytes)> {
-        let bytes = self.file.slice(position..self.file.published())?;
+        let bytes = self.slice(position..self.file.published())?;
         let view = BatchView::parse(&bytes).map_err(|invalid| self.corrupt(position, invalid))?;
         view.check_crc()
             .map_err(|invalid| self.corrupt(position, invalid))?;
@@ -213,7 +246,7 @@ impl Segment {
             return Ok(None);
         }
         let end = published.min(position + HEADER_LEN as u64);
-        let bytes = self.file.slice(position..end)?;
+        let bytes = self.slice(position..end)?;
         let header =
             BatchHeader::parse(&bytes).map_err(|invalid| self.corrupt(position, invalid))?;
         if position + u64::from(header.size) > published {

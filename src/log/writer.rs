@@ -87,6 +87,8 @@ pub(super) struct Writer {
     /// The file may have bytes behind `position`: part of a batch that did not fit.
     pub(super) uncut: bool,
     pub(super) ahead: ZeroAhead,
+    /// The active segment's file was let go.
+    pub(super) asleep: bool,
     /// The broker is closed, and the files may be another's by now.
     pub(super) closed: bool,
 }
@@ -125,6 +127,10 @@ impl Writer {
         header.base_offset = self.next_offset;
         if i64::try_from(header.next_offset()).is_err() {
             return Err(Error::IllegalState("the log has no offsets left"));
+        }
+        if self.asleep {
+            self.active.file().wake()?;
+            self.asleep = false;
         }
         if self.is_roll_due(&header, context) {
             self.roll(log, context)?;
@@ -275,12 +281,11 @@ impl Writer {
         self.active.file().publish(self.position);
         self.active.set_sealed(seal);
         self.active.file().let_go();
-        let file = NamedFile::held(Arc::clone(&log.disk), path.clone(), file);
-        self.active = Arc::new(Segment::active(
-            base,
-            AppendFile::new(path, Arc::new(file)),
-            SegmentIndex::default(),
-        ));
+        let disk = Arc::clone(&log.disk);
+        let file = NamedFile::held(disk, path.clone(), file, log.open.files());
+        let file = AppendFile::new(path, Arc::new(file));
+        self.active = Segment::active(base, file, SegmentIndex::default()).shared(&log.open);
+        self.asleep = false;
         self.position = 0;
         self.index = IndexBuilder::new(context.config.index_interval_bytes);
         self.index_full = false;
@@ -366,6 +371,21 @@ impl Writer {
         let file = write_anew(log.disk(), &path, &snapshot)?;
         self.unsynced_files.push(file);
         Ok(())
+    }
+
+    /// Gives up the descriptor of the active segment, if all that was written through it is on the device;
+    /// returns whether it is so. Closing a file earlier could lose the news that the kernel failed to
+    /// write something.
+    pub(super) fn let_go_if_idle(&mut self, log: &Log) -> bool {
+        let is_idle = self.flushed.end_offset == self.next_offset
+            && self.next_offset <= log.durable_end()
+            && !self.uncut
+            && log.check_writable().is_ok();
+        if is_idle && !self.asleep && !self.closed {
+            self.active.file().let_go();
+            self.asleep = true;
+        }
+        is_idle
     }
 
     /// Makes the names of new files durable.

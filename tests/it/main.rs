@@ -16,6 +16,7 @@ mod faults;
 mod flips;
 mod kill;
 mod lifecycle;
+mod limits;
 mod model;
 mod opening;
 mod random;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::{LogFile, Recovery};
 use crate::config::Durability;
-use crate::disk::handles::NamedFile;
 use crate::disk::{AppendFile, OpenMode};
 use crate::error::{Error, Result};
 use crate::format::batch::BatchHeader;
@@ -88,9 +87,9 @@ impl Recovery<'_> {
             .open(&path, OpenMode::Create)
             .map_err(|error| Error::io("create", &path, error))?;
         self.names_unsynced = true;
-        let file = NamedFile::held(Arc::clone(self.request.disk), path.clone(), file);
+        let file = self.held(path.clone(), file);
         Ok(LastSegment {
-            segment: Arc::new(Segment::active(
+            segment: self.shared(Segment::active(
                 base,
                 AppendFile::new(path, Arc::new(file)),
                 SegmentIndex::default(),
@@ -148,7 +147,7 @@ impl Recovery<'_> {
         let builder = IndexBuilder::resume(interval, &index, len);
         let first = self.log(base).and_then(LogFile::header);
         Ok(LastSegment {
-            segment: Arc::new(Segment::active(base, file, index)),
+            segment: self.shared(Segment::active(base, file, index)),
             position: len,
             next_offset: slot.end_offset,
             index: builder,
@@ -288,7 +287,7 @@ impl Recovery<'_> {
         let durable = self.keep_tail(&file, &walked, floor, tail)?;
         file.publish(walked.position);
         Ok(LastSegment {
-            segment: Arc::new(Segment::active(base, file, walked.index)),
+            segment: self.shared(Segment::active(base, file, walked.index)),
             position: walked.position,
             next_offset: walked.next_offset,
             index: walked.builder,

@@ -29,6 +29,7 @@ use crate::log::durable_ends::{DurableEnd, DurableEnds, DurablePoint, Next};
 use crate::log::epochs::Epochs;
 use crate::log::group_commit::GroupCommit;
 use crate::log::names::FileKind;
+use crate::log::open_segments::OpenSegments;
 use crate::log::producer_state::ProducerState;
 use crate::log::scan::{Check, Scanner};
 use crate::log::segment::Segment;
@@ -61,6 +62,7 @@ pub(crate) struct OpenRequest<'a> {
     pub(crate) topic_id: TopicId,
     pub(crate) config: &'a TopicConfig,
     pub(crate) ends: &'a Arc<DurableEnds>,
+    pub(crate) open: &'a Arc<OpenSegments>,
     /// The partition was there before; if it cannot be opened, that is damage.
     pub(crate) is_known: bool,
     /// The broker was closed in order the last time.
@@ -232,11 +234,19 @@ impl<'a> Recovery<'a> {
                 .map_err(|error| Error::io("open", &path, error))?;
             self.logs.push(LogFile::look_at(base, &path, &*file)?);
             if is_last {
-                let file = NamedFile::held(Arc::clone(self.request.disk), path, file);
-                self.last_log = Some(Arc::new(file));
+                self.last_log = Some(Arc::new(self.held(path, file)));
             }
         }
         Ok(())
+    }
+
+    fn held(&self, path: PathBuf, file: Arc<dyn DiskFile>) -> NamedFile {
+        let disk = Arc::clone(self.request.disk);
+        NamedFile::held(disk, path, file, self.request.open.files())
+    }
+
+    fn shared(&self, segment: Segment) -> Arc<Segment> {
+        segment.shared(self.request.open)
     }
 
     fn has(&self, base: Offset, kind: FileKind) -> bool {
@@ -266,7 +276,7 @@ impl<'a> Recovery<'a> {
             .disk
             .open(&path, OpenMode::Write)
             .map_err(|error| Error::io("open", &path, error))?;
-        let file = NamedFile::held(Arc::clone(self.request.disk), path.clone(), file);
+        let file = self.held(path.clone(), file);
         Ok(AppendFile::new(path, Arc::new(file)))
     }
 
@@ -383,6 +393,7 @@ impl<'a> Recovery<'a> {
             unsynced_files: Vec::new(),
             uncut: false,
             ahead: ZeroAhead::up_to(last.zeros_up_to),
+            asleep: false,
             closed: false,
         };
         writer.flushed = writer.point();
@@ -390,6 +401,7 @@ impl<'a> Recovery<'a> {
             id: request.id.clone(),
             dir: request.dir.clone(),
             disk: Arc::clone(request.disk),
+            open: Arc::clone(request.open),
             segments: ArcSwap::from_pointee(segments),
             start: AtomicU64::new(start.min(end)),
             readable_end: AtomicU64::new(end),
@@ -413,6 +425,7 @@ impl<'a> Recovery<'a> {
                 writer.names_unsynced = false;
             }
             log.note_durable(last.durable.unwrap_or(writer.point()), Next::Appends);
+            writer.let_go_if_idle(&log);
             drop(writer);
         } else {
             log.commit.advance(end);

@@ -56,12 +56,14 @@ pub(super) fn open(
         unsynced_files: Vec::new(),
         uncut: false,
         ahead: ZeroAhead::default(),
+        asleep: false,
         closed: false,
     };
     let log = Log {
         id: request.id.clone(),
         dir: request.dir.clone(),
         disk: Arc::clone(request.disk),
+        open: Arc::clone(request.open),
         segments: ArcSwap::default(),
         start: AtomicU64::new(start),
         readable_end: AtomicU64::new(start),

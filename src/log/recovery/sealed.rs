@@ -95,7 +95,7 @@ impl Recovery<'_> {
             self.damaged(&error.with_offsets(seal.end_offset..next_base));
         }
         file.publish(seal.end_position.min(len));
-        Ok(Arc::new(Segment::sealed(base, file, seal)))
+        Ok(self.shared(Segment::sealed(base, file, seal)))
     }
 
     /// One that cannot be read counts as lost.
