@@ -48,7 +48,7 @@ use self::waypoint::Waypoints;
 pub(crate) use self::writer::AppendContext;
 use self::writer::Writer;
 use crate::config::Durability;
-use crate::disk::{AppendFile, Disk};
+use crate::disk::{AppendFile, Disk, OpenMode};
 use crate::error::{Error, Result};
 use crate::record::{Offset, Timestamp, TopicPartition};
 
@@ -216,10 +216,7 @@ impl Log {
                 self.waypoints.draft(&writer).filter(|_| is_flushed),
             )
         };
-        // What a roll wrote beside the log. It is made again if a crash takes it.
-        for file in &files {
-            let _ = file.sync();
-        }
+        self.sync_files(&files);
         if point.end_offset <= self.durable_end() {
             return flushed.map(|()| self.durable_end());
         }
@@ -242,6 +239,16 @@ impl Log {
             self.writer.lock().let_go_if_idle(self);
         }
         flushed.map(|()| point.end_offset)
+    }
+
+    /// Syncs what was written beside the log. It is made again if a crash takes it, so a failure is none.
+    fn sync_files(&self, files: &[PathBuf]) {
+        for path in files {
+            let _ = self
+                .disk
+                .open(path, OpenMode::Read)
+                .and_then(|file| file.sync());
+        }
     }
 
     /// True if [`Self::roll_early`] would roll.
@@ -274,10 +281,7 @@ impl Log {
                 Vec::new()
             }
         };
-        // What a roll wrote beside the log: it is made again if a crash takes it.
-        for file in files {
-            let _ = file.sync();
-        }
+        self.sync_files(&files);
     }
 
     /// Makes what was written to a segment durable. If that fails, the log stops.

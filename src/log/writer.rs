@@ -5,6 +5,7 @@
 //! every mode and a crash can only ever tear the last one. That is why a large segment is rolled a little
 //! early, right after a sync that came by itself, when next to nothing is left to be synced.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use super::zero_ahead::ZeroAhead;
 use super::{Appended, Log};
 use crate::config::{Durability, TopicConfig};
 use crate::disk::handles::NamedFile;
-use crate::disk::{AppendFile, DiskFile, OpenMode, remove_if_present, replace_file, write_anew};
+use crate::disk::{AppendFile, OpenMode, remove_if_present, replace_file, write_anew};
 use crate::error::{Error, Result};
 use crate::format::TimestampType;
 use crate::format::batch::{
@@ -81,7 +82,7 @@ pub(super) struct Writer {
     /// The directory entries of new files are not durable yet.
     pub(super) names_unsynced: bool,
     /// What the last roll wrote beside the log, to be synced with the first records behind it.
-    pub(super) unsynced_files: Vec<Arc<dyn DiskFile>>,
+    pub(super) unsynced_files: Vec<PathBuf>,
     /// Something was appended since the log was opened: index and snapshot files are out of date.
     pub(super) changed: bool,
     /// The file may have bytes behind `position`: part of a batch that did not fit.
@@ -304,7 +305,7 @@ impl Writer {
 
     /// Syncs the active segment, and writes its index, seal and producer snapshot.
     fn seal(&mut self, log: &Log) -> Result<Seal> {
-        self.sync_files();
+        self.sync_files(log);
         self.cut_leftover(log)?;
         self.flush_stage(log)?;
         self.cut_ahead(log)?;
@@ -322,8 +323,8 @@ impl Writer {
             first_frame: first_frame(self.active.file())?,
         };
         let path = FileKind::Seal.path(log.dir(), self.active.base());
-        let file = write_anew(log.disk(), &path, &seal::encode(&seal))?;
-        self.unsynced_files.push(file);
+        write_anew(log.disk(), &path, &seal::encode(&seal))?;
+        self.unsynced_files.push(path);
         Ok(seal)
     }
 
@@ -336,11 +337,8 @@ impl Writer {
         complete
     }
 
-    /// Syncs what was written beside the log. It is made again if a crash takes it, so a failure is none.
-    fn sync_files(&mut self) {
-        for file in self.unsynced_files.drain(..) {
-            let _ = file.sync();
-        }
+    fn sync_files(&mut self, log: &Log) {
+        log.sync_files(&std::mem::take(&mut self.unsynced_files));
     }
 
     /// Writes both index files; returns their digest.
@@ -350,8 +348,8 @@ impl Writer {
         let times = FileKind::TimeIndex.path(log.dir(), base);
         let complete = self.complete_index();
         let _files = log.waypoints.hold();
-        let files = complete.store(log.disk(), &offsets, &times)?;
-        self.unsynced_files.extend(files);
+        complete.store(log.disk(), &offsets, &times)?;
+        self.unsynced_files.extend([offsets, times]);
         Ok(complete.digest())
     }
 
@@ -368,8 +366,8 @@ impl Writer {
     fn store_producers(&mut self, log: &Log) -> Result<()> {
         let path = FileKind::ProducerSnapshot.path(log.dir(), self.next_offset);
         let snapshot = producer_snapshot::encode(&self.producers.to_snapshot());
-        let file = write_anew(log.disk(), &path, &snapshot)?;
-        self.unsynced_files.push(file);
+        write_anew(log.disk(), &path, &snapshot)?;
+        self.unsynced_files.push(path);
         Ok(())
     }
 
@@ -420,7 +418,7 @@ impl Writer {
             self.remove_stale_snapshot(log)?;
             self.sync_names(log)?;
         }
-        self.sync_files();
+        self.sync_files(log);
         let point = DurablePoint {
             clean: Some(self.complete_index().digest()),
             ..self.point()
