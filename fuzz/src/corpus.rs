@@ -80,7 +80,7 @@ pub fn write(root: &Path) {
 type IsOf = fn(&str) -> bool;
 
 /// Which files of a data directory are of which target.
-const FILES: [(&str, IsOf); 10] = [
+const FILES: [(&str, IsOf); 11] = [
     ("offset-index", |path| path.ends_with(".index")),
     ("time-index", |path| path.ends_with(".timeindex")),
     ("producer-snapshot", |path| path.ends_with(".snapshot")),
