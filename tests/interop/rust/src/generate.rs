@@ -124,6 +124,20 @@ fn all_codecs(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::Writ
     for (_, producer) in &producers {
         producer.flush()?;
     }
+    // Last words of each: a roll forgets producers whose records are older than a day, as these are, and the
+    // snapshots of the last segments shall have them all.
+    for (number, (codec, producer)) in producers.iter().enumerate() {
+        for partition in 0..3 {
+            let line = shapes.next(RECORDS + number);
+            let delivery = producer.send(record("generated", &line).partition(partition))?;
+            sent.push(Sent {
+                line,
+                delivery,
+                codec,
+            });
+        }
+        producer.flush()?;
+    }
     write_sent(sent, out)
 }
 
