@@ -2,13 +2,11 @@
 //!
 //! After a clean close nothing is scanned: the durable end says where the log ends. Otherwise the last
 //! segment is walked, from its waypoint if it has one: up to the durable end by its frames, behind it
-//! with every checksum, and a torn tail is cut. So that depends on what was written last, not on
-//! the size of the log. Sealed
-//! segments were synced before their successor existed; what is wrong with them is damage, which is
+//! with every checksum, and a torn tail is cut. So that depends on what was written last, not on the
+//! size of the log. Sealed segments were synced before their successor existed; what is wrong with them is damage, which is
 //! kept, reported, and met again by whoever reads there. Opening again finds the same.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
@@ -17,12 +15,10 @@ use parking_lot::Mutex;
 
 use crate::config::TopicConfig;
 use crate::disk::handles::NamedFile;
-use crate::disk::{AppendFile, Disk, DiskFile, OpenMode, read_file, read_full_at, write_all_at};
+use crate::disk::{AppendFile, Disk, DiskFile, OpenMode};
 use crate::error::{Error, Result};
-use crate::format::batch::{BatchHeader, HEADER_LEN, UNPROTECTED_LEN};
 use crate::format::durable_end::Slot;
-use crate::format::metadata::{PartitionMetadata, TopicId};
-use crate::format::seal::FrameDigest;
+use crate::format::metadata::TopicId;
 use crate::format::waypoint::Waypoint;
 use crate::log::Log;
 use crate::log::durable_ends::{DurableEnd, DurableEnds, DurablePoint, Next};
@@ -31,7 +27,6 @@ use crate::log::group_commit::GroupCommit;
 use crate::log::names::FileKind;
 use crate::log::open_segments::OpenSegments;
 use crate::log::producer_state::ProducerState;
-use crate::log::scan::{Check, Scanner};
 use crate::log::segment::Segment;
 use crate::log::staging::Staged;
 use crate::log::tail::{self, Floor, WalkPlan, Walked};
@@ -40,8 +35,10 @@ use crate::log::writer::Writer;
 use crate::log::zero_ahead::ZeroAhead;
 use crate::record::{Offset, Timestamp, TopicPartition};
 
+use self::files::{LogFile, SegmentFile, list_files, read_small};
 use self::last::LastSegment;
 
+mod files;
 mod last;
 mod offline;
 mod resume;
@@ -431,142 +428,5 @@ impl<'a> Recovery<'a> {
             log.commit.advance(end);
         }
         Ok((log, self.report))
-    }
-}
-
-/// Base offset and kind of a file.
-type SegmentFile = (Offset, FileKind);
-
-/// What one look at a segment's file says.
-struct LogFile {
-    base: Offset,
-    len: u64,
-    /// As far as there are so many bytes.
-    first: Vec<u8>,
-}
-
-impl LogFile {
-    fn look_at(base: Offset, path: &Path, file: &dyn DiskFile) -> Result<Self> {
-        let len = file
-            .len()
-            .map_err(|error| Error::io("look at", path, error))?;
-        let mut first = vec![0; HEADER_LEN];
-        let count = read_full_at(file, &mut first, 0);
-        first.truncate(count.map_err(|error| Error::io("read", path, error))?);
-        Ok(Self { base, len, first })
-    }
-
-    /// The first batch's, if that looks like one.
-    fn header(&self) -> Option<BatchHeader> {
-        BatchHeader::parse(&self.first).ok()
-    }
-
-    /// The digest of the first batch alone, as in its seal; 0 if there is none.
-    fn first_frame(&self) -> u32 {
-        let mut digest = FrameDigest::new();
-        if let Some(frame) = self.first.first_chunk::<UNPROTECTED_LEN>() {
-            digest.update(frame);
-        }
-        digest.value()
-    }
-}
-
-/// The files of a partition's directory; it is made if it is new, with Kafka's metadata file. The
-/// second is true if names are not durable yet.
-fn list_files(
-    disk: &dyn Disk,
-    request: &OpenRequest<'_>,
-    former_end: Offset,
-    report: &mut PartitionRecovery,
-) -> Result<(Vec<SegmentFile>, bool)> {
-    let dir = &request.dir;
-    let entries = match disk.list(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if former_end > request.start {
-                let reason = "the partition's directory is not there";
-                return Err(Error::missing(dir, reason).with_offsets(request.start..former_end));
-            }
-            disk.create_dir_all(dir)
-                .map_err(|error| Error::io("create directory", dir, error))?;
-            Vec::new()
-        }
-        entries => entries.map_err(|error| Error::io("list", dir, error))?,
-    };
-    let is_new = check_metadata(disk, request, !entries.is_empty(), report)?;
-    let files = entries
-        .iter()
-        .filter(|entry| !entry.is_dir)
-        .filter_map(|entry| FileKind::parse(&entry.name))
-        .collect();
-    Ok((files, is_new))
-}
-
-/// Compares Kafka's `partition.metadata` with what the manifest says, and makes it again if it says
-/// nothing. True if it did.
-fn check_metadata(
-    disk: &dyn Disk,
-    request: &OpenRequest<'_>,
-    is_used: bool,
-    report: &mut PartitionRecovery,
-) -> Result<bool> {
-    let path = request.dir.join("partition.metadata");
-    let stored = read_small(disk, &path)?;
-    let decoded = stored
-        .as_deref()
-        .and_then(|bytes| PartitionMetadata::decode(bytes).ok());
-    match decoded {
-        Some(metadata) if metadata.topic_id == request.topic_id => return Ok(false),
-        // A damaged id looks like another topic's: what the batches are decides.
-        Some(metadata) if !is_noted(disk, request)? => {
-            let reason = format!(
-                "the directory is of the topic with id {}, and this one's is {}",
-                metadata.topic_id, request.topic_id
-            );
-            return Err(Error::corrupt(&path, 0, reason));
-        }
-        Some(_) | None => {}
-    }
-    let bytes = PartitionMetadata {
-        topic_id: request.topic_id,
-    }
-    .encode();
-    let file = disk
-        .open(&path, OpenMode::Truncate)
-        .map_err(|error| Error::io("create", &path, error))?;
-    write_all_at(&*file, &bytes, 0).map_err(|error| Error::io("write", &path, error))?;
-    // Empty is what a crash leaves of a new one.
-    if is_used && stored.is_none_or(|bytes| !bytes.is_empty()) {
-        report.rebuilt.push(path);
-    }
-    Ok(true)
-}
-
-/// True if the batches of the directory are those that `durable-ends` has a digest of.
-fn is_noted(disk: &dyn Disk, request: &OpenRequest<'_>) -> Result<bool> {
-    let slot = request.ends.find(request.topic_id, request.id.partition());
-    let Some(slot) = slot.filter(|slot| slot.position > 0) else {
-        return Ok(false);
-    };
-    let path = FileKind::Log.path(&request.dir, slot.segment_base);
-    let file = match disk.open(&path, OpenMode::Read) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        file => file.map_err(|error| Error::io("open", &path, error))?,
-    };
-    let file = AppendFile::new(path, file);
-    let mut scanner = Scanner::new(&file, 0, slot.position.into());
-    let mut digest = FrameDigest::new();
-    while let Some(Ok((_, frame))) = scanner.next(Check::Frames)? {
-        digest.update(frame);
-    }
-    Ok(digest.value() == slot.digest)
-}
-
-/// Reads a file that cannot be large; one that is counts as bad, which is empty here.
-fn read_small(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>> {
-    /// Producer snapshots are the largest: 46 bytes a producer.
-    const LARGEST: usize = 64 << 20;
-    match read_file(disk, path, LARGEST) {
-        Err(Error::Corrupt { .. }) => Ok(Some(Vec::new())),
-        other => other,
     }
 }
