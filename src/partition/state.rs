@@ -1,6 +1,6 @@
-//! A partition: orders writers, publishes the readable end, wakes readers.
+//! What everybody who uses a partition shares: it orders writers, publishes the readable end, and wakes
+//! readers.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::task::{Context, Poll};
@@ -8,32 +8,22 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::broker::{BrokerState, Housekeeping};
+use crate::broker::Housekeeping;
 use crate::clock::Clock;
 use crate::config::{Durability, TopicConfig};
 use crate::error::{Error, Result};
-use crate::format::Compression;
-use crate::format::batch::{BatchBuilder, HEADER_LEN, ProducerStamp};
-use crate::log::{AppendContext, Log, Next};
-pub(crate) use crate::log::{Appended, Cursor, FetchedBatch, Peeked};
-
+use crate::log::{AppendContext, Appended, Cursor, FetchedBatch, Log, Next, Peeked};
 use crate::notify::Waiters;
-use crate::reader::{self, Reader};
-use crate::record::{Offset, Position, Record, Timestamp, TopicPartition};
+use crate::reader;
+use crate::record::{Offset, Position, Timestamp, TopicPartition};
 
-/// A batch builder starts with this much room, and grows to what it is used for.
-const FIRST_BUILDER_BYTES: usize = 4 << 10;
-
-/// One that has grown beyond this is not kept: every thread that appends has one.
-const LARGEST_WARM_BUILDER: usize = 256 << 10;
-
-/// What everybody who uses a partition shares.
+/// See the module's description.
 #[derive(Debug)]
 pub(crate) struct PartitionState {
     log: Log,
     /// The topic's, shared by its partitions.
-    config: Arc<ArcSwap<TopicConfig>>,
-    clock: Arc<dyn Clock>,
+    pub(super) config: Arc<ArcSwap<TopicConfig>>,
+    pub(super) clock: Arc<dyn Clock>,
     housekeeping: Arc<Housekeeping>,
     waiters: Waiters,
     /// A sync is due some time: the housekeeping thread knows of the partition.
@@ -44,12 +34,6 @@ pub(crate) struct PartitionState {
     sync_requested: AtomicBool,
     /// The housekeeping thread knows that the active segment is nearly full.
     roll_requested: AtomicBool,
-}
-
-thread_local! {
-    /// A warm builder for [`Partition::append`], with the codec it was made for. A thread's own, so that
-    /// threads share nothing but the log's mutex.
-    static BUILDER: RefCell<Option<(Compression, BatchBuilder)>> = const { RefCell::new(None) };
 }
 
 impl PartitionState {
@@ -103,7 +87,7 @@ impl PartitionState {
     }
 
     #[inline]
-    fn append_in(
+    pub(super) fn append_in(
         self: &Arc<Self>,
         batch: &mut [u8],
         context: AppendContext<'_>,
@@ -149,7 +133,7 @@ impl PartitionState {
         self.wait_sync(end, Next::Sync)
     }
 
-    fn wait_sync(&self, end: Offset, next: Next) -> Result<()> {
+    pub(super) fn wait_sync(&self, end: Offset, next: Next) -> Result<()> {
         self.log.commit().wait(end, || self.log.sync(next))?;
         self.waiters.wake_all();
         Ok(())
@@ -325,199 +309,4 @@ impl PartitionState {
         self.waiters.wake_all();
         self.log.commit().wake_all();
     }
-}
-
-/// A partition of a topic: an append-only sequence of records with offsets 0, 1, 2, …
-///
-/// Cheap to clone; clones are the same partition.
-#[derive(Debug, Clone)]
-pub struct Partition {
-    broker: Arc<BrokerState>,
-    state: Arc<PartitionState>,
-}
-
-impl Partition {
-    pub(crate) fn new(broker: Arc<BrokerState>, state: Arc<PartitionState>) -> Self {
-        Self { broker, state }
-    }
-
-    /// The topic's name and the partition's number.
-    pub fn id(&self) -> &TopicPartition {
-        self.state.id()
-    }
-
-    /// Appends records as one atomic batch: readers, and a crash, see all of them or none. Returns
-    /// the first one's offset; the others follow it. The records' own topic and partition are not
-    /// looked at.
-    ///
-    /// Acknowledged by the topic's `durability`: where it survives this process, or on the device. For
-    /// many small appends a [`Producer`](crate::Producer) is faster, since it gathers them into batches.
-    /// A record without a timestamp gets the time of the call, as exact as
-    /// [`Clock::coarse_wall`](crate::Clock::coarse_wall) is.
-    ///
-    /// # Errors
-    /// `InvalidRecord` for no records, `RecordTooLarge` if the batch exceeds `max.message.bytes`,
-    /// `InvalidTimestamp` for a negative timestamp, and what the disk has to say.
-    ///
-    /// ```
-    /// # fn main() -> streamlog::Result<()> {
-    /// use streamlog::{Broker, Record, TopicConfig};
-    ///
-    /// let broker = Broker::in_memory();
-    /// broker.create_topic("t", TopicConfig::default())?;
-    /// let partition = broker.topic("t")?.partition(0)?;
-    /// assert_eq!(partition.append(&[Record::value_only("a"), Record::value_only("b")])?, 0);
-    /// assert_eq!(partition.append(&[Record::value_only("c")])?, 2);
-    /// assert_eq!(partition.high_watermark(), 3);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn append(&self, records: &[Record<'_>]) -> Result<Offset> {
-        self.broker.check_open()?;
-        let config = self.state.config.load();
-        let now = self.state.clock.coarse_wall();
-        let appended = with_builder(codec_of(&config), |builder| {
-            self.build(builder, records, &config, now)?;
-            let batch = builder.finish(ProducerStamp::NONE, false)?;
-            let context = AppendContext {
-                config: &config,
-                durability: config.durability,
-                now,
-            };
-            self.state.append_in(batch, context)
-        })?;
-        if config.durability == Durability::Synced {
-            self.state.wait_durable(appended.end_offset)?;
-        }
-        Ok(appended.base_offset)
-    }
-
-    fn build(
-        &self,
-        builder: &mut BatchBuilder,
-        records: &[Record<'_>],
-        config: &TopicConfig,
-        now: Timestamp,
-    ) -> Result<()> {
-        if records.is_empty() {
-            return Err(Error::InvalidRecord {
-                topic: self.id().to_string(),
-                reason: "a batch needs at least one record",
-            });
-        }
-        let limit = config.max_message_bytes;
-        for record in records {
-            let timestamp = record.timestamp.unwrap_or(now);
-            check_timestamp(self.id().topic(), timestamp)?;
-            let encoding = builder.encoding(timestamp, record.key, record.value, &record.headers);
-            let size = builder.size() + encoding.size();
-            if size > limit {
-                return Err(Error::RecordTooLarge {
-                    topic: self.id().to_string(),
-                    size,
-                    limit,
-                });
-            }
-            builder.push_encoding(timestamp, &encoding);
-        }
-        debug_assert!(builder.size() > HEADER_LEN);
-        Ok(())
-    }
-
-    /// A reader that starts at `position`. It belongs to no group and commits nothing.
-    pub fn reader(&self, position: Position) -> Result<Reader> {
-        Reader::new(Arc::clone(&self.broker), Arc::clone(&self.state), position)
-    }
-
-    /// Offset of the first record that is retained.
-    pub fn log_start_offset(&self) -> Offset {
-        self.state.log_start_offset()
-    }
-
-    /// What readers may see ends here: the offset of the next record to become readable.
-    pub fn high_watermark(&self) -> Offset {
-        self.state.high_watermark()
-    }
-
-    /// What `read_committed` readers may see ends here. There are no transactions yet, so it is the
-    /// high watermark.
-    pub fn last_stable_offset(&self) -> Offset {
-        self.state.high_watermark()
-    }
-
-    /// Everything below this offset survives power loss.
-    pub fn durable_end(&self) -> Offset {
-        self.state.durable_end()
-    }
-
-    /// Bytes of the partition's segments.
-    pub fn size_bytes(&self) -> u64 {
-        self.state.log().size_bytes()
-    }
-
-    /// Offset of the first record, by offset, whose timestamp is `timestamp` (milliseconds since the
-    /// Unix epoch) or later; `None` if there is none yet.
-    pub fn offset_for_timestamp(&self, timestamp: Timestamp) -> Result<Option<Offset>> {
-        self.state.offset_for_timestamp(timestamp)
-    }
-
-    /// Moves the log start offset forward: records below `offset` are gone for readers at once, and
-    /// do not come back after a crash. `offset` at or below the start changes nothing.
-    ///
-    /// # Errors
-    /// `OffsetOutOfRange` beyond the high watermark.
-    pub fn delete_records(&self, offset: Offset) -> Result<()> {
-        self.broker.delete_records(&self.state, offset)
-    }
-
-    /// Makes everything appended so far survive power loss (`fdatasync`).
-    pub fn flush(&self) -> Result<()> {
-        self.state.check_open()?;
-        self.state
-            .wait_sync(self.state.log().end_offset(), Next::Appends)
-    }
-}
-
-/// Lends out the thread's warm builder.
-#[inline]
-fn with_builder<T>(codec: Compression, build: impl FnOnce(&mut BatchBuilder) -> T) -> T {
-    let cold = || BatchBuilder::new(FIRST_BUILDER_BYTES, codec);
-    BUILDER.with(|warm| {
-        // Lent out already to whoever woke a reader that appends on this thread.
-        let Ok(mut warm) = warm.try_borrow_mut() else {
-            return build(&mut cold());
-        };
-        if warm.as_ref().is_none_or(|(known, _)| *known != codec) {
-            *warm = None;
-        }
-        let (_, builder) = warm.get_or_insert_with(|| (codec, cold()));
-        let result = build(builder);
-        if builder.size() <= LARGEST_WARM_BUILDER {
-            builder.clear();
-        } else {
-            *warm = None;
-        }
-        result
-    })
-}
-
-/// The codec of batches that no producer chose one for.
-fn codec_of(config: &TopicConfig) -> Compression {
-    match config.compression {
-        Compression::Producer => Compression::None,
-        codec => codec,
-    }
-}
-
-/// Kafka refuses timestamps below 0, except -1, "none given".
-pub(crate) fn check_timestamp(topic: &str, timestamp: Timestamp) -> Result<()> {
-    if timestamp < -1 {
-        let reason = "it is negative, and not -1 (none)";
-        return Err(Error::InvalidTimestamp {
-            topic: topic.to_owned(),
-            timestamp,
-            reason,
-        });
-    }
-    Ok(())
 }
