@@ -288,7 +288,7 @@
 //! | `topic` `partition` `reader` | the handles; a partition orders writers and wakes readers |
 //! | `producer` | open batches, the choice of partition, receipts |
 //! | `consumer` | positions, fetching, zero-copy views of records, commits |
-//! | `group` | committed offsets |
+//! | `group` | committed offsets; who of a group reads which partitions |
 //! | `log` | one partition's segments: append, roll, read, recover |
 //! | `format` | the only code that knows byte layouts: bytes in, values out |
 //! | `disk` | the only code that touches files, and the simulated disk |
@@ -329,6 +329,9 @@ pub use error::{Error, Result, SharedIoError};
 #[doc(hidden)]
 pub use format::fuzzing;
 pub use format::{Compression, TimestampType};
+pub use group::assignor::{
+    Assignment, Assignor, CooperativeSticky, MemberSubscription, Range, RoundRobin, Sticky,
+};
 pub use partition::Partition;
 pub use producer::{
     Delivery, Murmur2Partitioner, Partitioner, Producer, ProducerBuilder, RoundRobinPartitioner,

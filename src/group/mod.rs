@@ -1,5 +1,6 @@
 //! Consumer groups: who is in them, and how far they have come.
 
+pub(crate) mod assignor;
 pub(crate) mod members;
 mod offset_log;
 pub(crate) mod offsets;
