@@ -227,6 +227,22 @@ pub enum Error {
         /// The group.
         group: String,
     },
+    /// The group has live members, and this can only be done to a group without any (Kafka's
+    /// `NON_EMPTY_GROUP`). Close its consumers first.
+    #[error("group `{group}` has live members ({members}); close its consumers first")]
+    GroupNotEmpty {
+        /// The group.
+        group: String,
+        /// How many members it has.
+        members: usize,
+    },
+    /// No group has this name: it has no member, committed nothing, and was not known before
+    /// (Kafka's `GROUP_ID_NOT_FOUND`).
+    #[error("unknown group `{group}`: it has no member and no committed offset")]
+    UnknownGroup {
+        /// The name asked for.
+        group: String,
+    },
     /// The call does not fit the state of the handle.
     #[error("{0}")]
     IllegalState(&'static str),

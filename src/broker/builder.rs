@@ -5,6 +5,7 @@ use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Broker, open};
 use crate::clock::{Clock, SystemClock};
@@ -12,8 +13,11 @@ use crate::config::Durability;
 use crate::disk::Disk;
 use crate::disk::real::RealDisk;
 use crate::disk::sim::SimDisk;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::waypoint::WAYPOINT_INTERVAL;
+
+/// Kafka's default `offsets.retention.minutes`: seven days.
+const DEFAULT_OFFSETS_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Choices for opening a broker; see [`Broker::builder`].
 ///
@@ -38,6 +42,7 @@ pub struct BrokerBuilder {
     pub(super) background: bool,
     pub(super) durability: Durability,
     pub(super) offsets_topic_partitions: u32,
+    pub(super) offsets_retention: Option<Duration>,
     pub(super) waypoint_interval: u64,
     pub(super) max_mapped_segments: usize,
     pub(super) max_open_files: usize,
@@ -62,6 +67,7 @@ impl BrokerBuilder {
             background: true,
             durability: Durability::Written,
             offsets_topic_partitions: 50,
+            offsets_retention: Some(DEFAULT_OFFSETS_RETENTION),
             waypoint_interval: WAYPOINT_INTERVAL,
             max_mapped_segments: 16_384,
             max_open_files: 512,
@@ -115,6 +121,23 @@ impl BrokerBuilder {
         self
     }
 
+    /// How long the committed offsets of a group are kept that nobody uses any more (Kafka's
+    /// `offsets.retention.minutes`); `None`: for ever. Default: 7 days.
+    ///
+    /// It counts from when the group's last member left, or, for a group that only ever commits without
+    /// subscribing, from each commit. While a group has members, only offsets of topics that it does not
+    /// subscribe to any more expire. A group whose process died with it counts from when it is
+    /// found again. Expired offsets are looked for at most every 10 minutes
+    /// (`offsets.retention.check.interval.ms`), by the background thread, among groups that this process
+    /// uses or that share a partition with them.
+    ///
+    /// A longer time costs a little memory and disk for each abandoned group. A program that may rest for
+    /// longer than this, and then wants to go on where it was, needs a longer one.
+    pub fn offsets_retention(mut self, retention: Option<Duration>) -> Self {
+        self.offsets_retention = retention;
+        self
+    }
+
     /// How far apart, in bytes, the waypoints of a partition are: places from which its last segment may
     /// be walked when it is opened after a kill or a power loss. The walk begins at the last one, so
     /// this bounds how much is looked at that was on the device already; what was not is checked in
@@ -152,6 +175,18 @@ impl BrokerBuilder {
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
+    }
+
+    pub(super) fn check_offsets_retention(&self) -> Result<()> {
+        let shortest = Duration::from_millis(1);
+        match self.offsets_retention {
+            Some(retention) if retention < shortest => Err(Error::InvalidConfig {
+                key: "offsets.retention.minutes".to_owned(),
+                value: "0".to_owned(),
+                reason: "must be more than zero; `None` keeps offsets for ever".to_owned(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Opens the broker; see [`Broker::open`].

@@ -1,4 +1,5 @@
-//! The one background thread: appends batches that lingered long enough, syncs what is due.
+//! The one background thread: appends batches that lingered long enough, syncs what is due, has
+//! expired offsets forgotten.
 //!
 //! It sleeps until the earliest deadline that somebody named, so an idle broker costs nothing. Who
 //! has work for it adds it to the queue and, if that is due earlier than anything before, rings. With
@@ -6,7 +7,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -26,6 +27,13 @@ pub(crate) trait Lingering: Send + Sync + std::fmt::Debug {
     fn append_due(&self, now: Duration, all: bool) -> Option<Duration>;
 }
 
+/// Something that is looked after now and then, with long times between.
+pub(crate) trait Upkeep: Send + Sync + std::fmt::Debug {
+    /// Does what is due at `now`; says how that went, and when to come again, in terms of
+    /// [`Clock::monotonic`](crate::Clock::monotonic).
+    fn keep_up(&self, now: Duration) -> (Result<()>, Option<Duration>);
+}
+
 /// What is to be done, and the bell.
 #[derive(Debug)]
 pub(crate) struct Housekeeping {
@@ -33,6 +41,8 @@ pub(crate) struct Housekeeping {
     /// When that was last synced, on the monotonic clock.
     ends_synced: Mutex<Duration>,
     queue: Mutex<Queue>,
+    /// Set once. It must not hold the broker: the thread may be the last to hold it.
+    upkeep: OnceLock<Weak<dyn Upkeep>>,
     /// Held while producers are at work here: who unregisters waits for it, so that the thread is
     /// never the last to hold a producer, and with it the broker.
     working: Mutex<()>,
@@ -64,6 +74,7 @@ impl Housekeeping {
             ends,
             ends_synced: Mutex::default(),
             queue: Mutex::default(),
+            upkeep: OnceLock::new(),
             working: Mutex::default(),
             bell,
             ringing: Mutex::new(Some(ringing)),
@@ -100,6 +111,11 @@ impl Housekeeping {
         drop(self.working.lock());
     }
 
+    /// Has something looked after. For opening a broker; the first one stays.
+    pub(crate) fn look_after(&self, upkeep: Weak<dyn Upkeep>) {
+        let _ = self.upkeep.set(upkeep);
+    }
+
     /// Looks at everything at `deadline`, if not earlier.
     pub(crate) fn due_at(&self, deadline: Duration) {
         self.wake_by(&mut self.queue.lock(), deadline);
@@ -117,7 +133,7 @@ impl Housekeeping {
         let _ = self.bell.try_send(());
     }
 
-    /// Does what is due at `now`; everything, due or not, if `all`. Returns the first failure; the
+    /// Does what is due at `now`; with `all`, every append and sync, due or not. Returns the first failure; the
     /// partition that it happened in knows of it too.
     pub(crate) fn run(&self, now: Duration, all: bool) -> Result<()> {
         self.queue.lock().next = None;
@@ -128,10 +144,21 @@ impl Housekeeping {
             let synced = partition.sync_now();
             outcome = outcome.and(synced);
         }
+        let (kept_up, next_upkeep) = if all {
+            (Ok(()), None)
+        } else {
+            self.keep_up(now)
+        };
         let mut queue = self.queue.lock();
         let syncs = queue.syncs.iter().map(|(deadline, _)| *deadline);
-        queue.next = syncs.chain(next).chain(queue.next).min();
-        outcome
+        let next = syncs.chain(next).chain(next_upkeep);
+        queue.next = next.chain(queue.next).min();
+        outcome.and(kept_up)
+    }
+
+    fn keep_up(&self, now: Duration) -> (Result<()>, Option<Duration>) {
+        let upkeep = self.upkeep.get().and_then(Weak::upgrade);
+        upkeep.map_or((Ok(()), None), |upkeep| upkeep.keep_up(now))
     }
 
     /// Bounds that are lost with the power only make recovery look at more: there is time.
@@ -199,11 +226,12 @@ impl Housekeeping {
     }
 }
 
-/// How long to sleep until `deadline`. A clock that stands still does not ring: look now and then.
+/// How long to sleep until `deadline`. A clock that stands still or is moved by hand does not ring: look
+/// now and then, and the more rarely the later the deadline is.
 fn until(clock: &dyn Clock, deadline: Duration) -> Duration {
-    deadline
-        .saturating_sub(clock.monotonic())
-        .min(Duration::from_millis(100))
+    const SHORTEST_NAP: Duration = Duration::from_millis(100);
+    let remaining = deadline.saturating_sub(clock.monotonic());
+    remaining.min(SHORTEST_NAP.max(remaining / 60))
 }
 
 impl Queue {

@@ -23,7 +23,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 pub use builder::BrokerBuilder;
-pub(crate) use housekeeping::{Housekeeping, Lingering};
+pub(crate) use housekeeping::{Housekeeping, Lingering, Upkeep};
 pub use report::{ClampedCommit, PartitionRecovery, RecoveryReport};
 
 use self::registry::Registry;
@@ -184,7 +184,8 @@ impl Broker {
     }
 
     /// Does what the background thread would do by now: appends batches that have lingered long
-    /// enough, syncs partitions whose `flush.ms` is over. For brokers built with
+    /// enough, syncs partitions whose `flush.ms` is over, forgets offsets that have expired. For brokers
+    /// built with
     /// [`background(false)`](BrokerBuilder::background).
     pub fn run_housekeeping(&self) -> Result<()> {
         self.state.check_open()?;
@@ -214,7 +215,7 @@ pub(crate) struct BrokerState {
     ends: Arc<DurableEnds>,
     segments: Arc<OpenSegments>,
     housekeeping: Arc<Housekeeping>,
-    offsets: OffsetStore,
+    offsets: Arc<OffsetStore>,
     /// Durability of group offsets.
     durability: Durability,
     offsets_topic_partitions: u32,

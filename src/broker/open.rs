@@ -46,6 +46,7 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
     TopicConfig::default()
         .partitions(builder.offsets_topic_partitions)
         .validate()?;
+    builder.check_offsets_retention()?;
     let lock = lock(&**disk, root, builder.create_dir)?;
     let stored = registry::load(&**disk, root)?;
     if stored.is_none() {
@@ -104,6 +105,7 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
     if !report.adopted_topics.is_empty() || is_new {
         replace_file(&**disk, &root.join(registry::MANIFEST), &manifest.encode())?;
     }
+    let offsets = OffsetStore::new(builder.offsets_retention, clock, &opening.housekeeping);
     let registry = Registry::new(root, Arc::clone(disk), manifest, builder.seed);
     registry.install(topics);
     let mut state = BrokerState {
@@ -114,7 +116,7 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
         ends: opening.ends,
         segments: opening.segments,
         housekeeping: opening.housekeeping,
-        offsets: OffsetStore::default(),
+        offsets,
         durability: builder.durability,
         offsets_topic_partitions: builder.offsets_topic_partitions,
         waypoint_interval: builder.waypoint_interval,

@@ -162,9 +162,8 @@ impl Consumer {
 fn next_to_read(assigned: &Assigned) -> (TopicPartition, OffsetAndMetadata) {
     let (offset, leader_epoch) = assigned.position();
     let committed = OffsetAndMetadata {
-        offset,
         leader_epoch,
-        metadata: String::new(),
+        ..OffsetAndMetadata::at(offset)
     };
     (assigned.id().clone(), committed)
 }

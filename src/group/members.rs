@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 /// The live members of all groups. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct GroupMembers {
-    /// Groups that have a member. The lock is held for a look and a change, never across I/O.
+    /// Groups that have a member. The lock is held for a look and a change; across I/O only by
+    /// [`with_empty`](Self::with_empty). It comes before the locks of the offsets.
     groups: Arc<Mutex<BTreeSet<String>>>,
 }
 
@@ -36,6 +37,35 @@ impl GroupMembers {
             members: self.clone(),
             group: group.to_owned(),
         })
+    }
+
+    /// True if the group has a member.
+    pub(crate) fn is_live(&self, group: &str) -> bool {
+        self.groups.lock().contains(group)
+    }
+
+    /// The groups that have a member, sorted.
+    pub(crate) fn live_groups(&self) -> Vec<String> {
+        self.groups.lock().iter().cloned().collect()
+    }
+
+    /// Does something to a group that has no member; nobody joins before it is done.
+    ///
+    /// # Errors
+    /// `GroupNotEmpty` if the group has a member; `action` did not run then.
+    pub(crate) fn with_empty<T>(
+        &self,
+        group: &str,
+        action: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let groups = self.groups.lock();
+        if groups.contains(group) {
+            return Err(Error::GroupNotEmpty {
+                group: group.to_owned(),
+                members: 1,
+            });
+        }
+        action()
     }
 }
 
@@ -60,5 +90,16 @@ mod tests {
         drop(first);
         members.join("g").unwrap();
         drop(other);
+    }
+
+    #[test]
+    fn what_needs_an_empty_group_is_refused_while_it_has_a_member() {
+        let members = GroupMembers::default();
+        let member = members.join("g").unwrap();
+        let refused = members.with_empty("g", || -> Result<()> { unreachable!() });
+        assert!(matches!(refused, Err(Error::GroupNotEmpty { group, members: 1 }) if group == "g"));
+        assert_eq!(members.with_empty("other", || Ok(7)).unwrap(), 7);
+        drop(member);
+        assert_eq!(members.with_empty("g", || Ok(7)).unwrap(), 7);
     }
 }

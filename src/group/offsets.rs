@@ -5,15 +5,23 @@
 //! came from Kafka is understood, and the other way round. The topic is made at the first commit;
 //! each of its partitions is read at its first use, so opening a broker costs nothing.
 //!
-//! Elsewhere: one partition's log and state ([`offset_log`](super::offset_log)), positions, which are
-//! not committed yet (`consumer`).
+//! Elsewhere: one partition's log and state ([`offset_log`](super::offset_log)), what is stored of a
+//! group ([`stored`](super::stored)), changing groups from outside ([`admin`](super::admin)), forgetting
+//! them ([`expiry`](super::expiry)), positions, which are not committed yet (`consumer`).
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
+use parking_lot::Mutex;
+
+use super::expiry::Expiry;
 use super::members::GroupMembers;
-use super::offset_log::{Change, Groups, OffsetLog};
-use crate::broker::BrokerState;
+use super::offset_log::OffsetLog;
+pub(crate) use super::stored::OffsetAndMetadata;
+use super::stored::{Change, Changed, GroupRecord, Groups};
+use crate::broker::{BrokerState, Housekeeping};
+use crate::clock::Clock;
 use crate::config::{Durability, TopicConfig};
 use crate::consumer::subscription::find_partition;
 use crate::error::{Error, Result};
@@ -27,28 +35,6 @@ pub(crate) const CONSUMER_OFFSETS: &str = "__consumer_offsets";
 /// Longest metadata string of a commit, in bytes (`offset.metadata.max.bytes`).
 const LONGEST_METADATA: usize = 4096;
 
-/// A committed offset and what was committed with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct OffsetAndMetadata {
-    /// The **next** offset to read.
-    pub(crate) offset: Offset,
-    /// Leader epoch of the record before it; -1 if not known.
-    pub(crate) leader_epoch: i32,
-    /// The application's own note.
-    pub(crate) metadata: String,
-}
-
-impl OffsetAndMetadata {
-    /// An offset of which nothing more is known.
-    pub(crate) fn at(offset: Offset) -> Self {
-        Self {
-            offset,
-            leader_epoch: -1,
-            metadata: String::new(),
-        }
-    }
-}
-
 /// What opening after a crash did to a committed offset that lay beyond its partition's end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClampedOffset {
@@ -60,14 +46,37 @@ pub(crate) struct ClampedOffset {
 }
 
 /// Committed offsets of all groups, kept in `__consumer_offsets`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct OffsetStore {
     /// The topic's partitions in order, once the topic exists.
     logs: OnceLock<Vec<OffsetLog>>,
     members: GroupMembers,
+    pub(super) expiry: Arc<Expiry>,
+    /// Records of groups that are to be written once the topic exists. In the lock order behind the
+    /// members' lock, before the logs'.
+    pub(super) waiting_records: Mutex<BTreeMap<String, GroupRecord>>,
 }
 
 impl OffsetStore {
+    /// A store that the housekeeping thread looks after, and does not keep. Offsets that nobody uses
+    /// expire after `retention`.
+    pub(crate) fn new(
+        retention: Option<Duration>,
+        clock: &Arc<dyn Clock>,
+        housekeeping: &Arc<Housekeeping>,
+    ) -> Arc<Self> {
+        let expiry = Expiry::new(retention, Arc::clone(clock), Arc::clone(housekeeping));
+        let store = Arc::new(Self {
+            logs: OnceLock::new(),
+            members: GroupMembers::default(),
+            expiry: Arc::new(expiry),
+            waiting_records: Mutex::default(),
+        });
+        let upkeep: Weak<Self> = Arc::downgrade(&store);
+        housekeeping.look_after(upkeep);
+        store
+    }
+
     /// Who is in which group.
     pub(crate) fn members(&self) -> &GroupMembers {
         &self.members
@@ -122,7 +131,7 @@ impl OffsetStore {
         partition: &TopicPartition,
     ) -> Result<Option<OffsetAndMetadata>> {
         self.read(broker, group, |groups| {
-            groups.get(group)?.get(partition).cloned()
+            groups.get(group)?.offsets.get(partition).cloned()
         })
     }
 
@@ -136,21 +145,11 @@ impl OffsetStore {
         self.read(broker, group, |groups| {
             let of_topic = groups
                 .get(group)?
+                .offsets
                 .keys()
                 .filter(|partition| partition.topic() == topic);
             of_topic.map(TopicPartition::partition).max()
         })
-    }
-
-    /// The groups that have committed offsets, sorted.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for describing groups"))]
-    pub(crate) fn groups(&self, broker: &BrokerState) -> Result<Vec<String>> {
-        let mut names = Vec::new();
-        for log in self.existing_logs(broker)? {
-            names.extend(log.read(|groups| groups.keys().cloned().collect::<Vec<_>>())?);
-        }
-        names.sort();
-        Ok(names)
     }
 
     /// Removes what all groups committed for a topic that is being deleted. A damaged part of the
@@ -211,7 +210,7 @@ impl OffsetStore {
     }
 
     /// Looks at the groups that live where `group` does; `None` if nothing was ever committed.
-    fn read<T>(
+    pub(super) fn read<T>(
         &self,
         broker: &BrokerState,
         group: &str,
@@ -223,8 +222,13 @@ impl OffsetStore {
         }
     }
 
+    /// The logs that were used already, or none.
+    pub(super) fn logs(&self) -> &[OffsetLog] {
+        self.logs.get().map_or(&[], Vec::as_slice)
+    }
+
     /// The logs, or none if the topic does not exist yet.
-    fn existing_logs(&self, broker: &BrokerState) -> Result<&[OffsetLog]> {
+    pub(super) fn existing_logs(&self, broker: &BrokerState) -> Result<&[OffsetLog]> {
         if let Some(logs) = self.logs.get() {
             return Ok(logs);
         }
@@ -239,11 +243,14 @@ impl OffsetStore {
         if let Some(logs) = self.logs.get() {
             return Ok(logs);
         }
+        let mut waiting = self.waiting_records.lock();
         let topic = broker.internal_topic(
             CONSUMER_OFFSETS,
             &topic_config(broker.offsets_topic_partitions())?,
         )?;
-        Ok(self.logs_of(&topic))
+        let logs = self.logs_of(&topic);
+        self.write_waiting(logs, &mut waiting)?;
+        Ok(logs)
     }
 
     fn logs_of(&self, topic: &TopicState) -> &[OffsetLog] {
@@ -253,7 +260,7 @@ impl OffsetStore {
                 .load()
                 .iter()
                 .map(Arc::clone)
-                .map(OffsetLog::new)
+                .map(|log| OffsetLog::new(log, Arc::clone(&self.expiry)))
                 .collect()
         })
     }
@@ -269,7 +276,7 @@ fn topic_config(partitions: u32) -> Result<TopicConfig> {
 }
 
 /// Where a group lives.
-fn home<'a>(logs: &'a [OffsetLog], group: &str) -> Result<&'a OffsetLog> {
+pub(super) fn home<'a>(logs: &'a [OffsetLog], group: &str) -> Result<&'a OffsetLog> {
     let count = u32::try_from(logs.len()).unwrap_or(u32::MAX);
     let partition = partition_for(group, count);
     let index = usize::try_from(partition).unwrap_or(usize::MAX);
@@ -300,11 +307,9 @@ fn changes_of(group: &str, offsets: &[(TopicPartition, OffsetAndMetadata)]) -> V
         .iter()
         .map(|(partition, committed)| (partition, committed))
         .collect();
-    let changes = latest.into_iter().map(|(partition, committed)| Change {
-        group: group.to_owned(),
-        partition: partition.clone(),
-        committed: Some(committed.clone()),
-    });
+    let changes = latest
+        .into_iter()
+        .map(|(partition, committed)| Change::offset(group, partition, Some(committed.clone())));
     changes.collect()
 }
 
@@ -320,10 +325,9 @@ fn changes_where(
     groups: &Groups,
     choose: impl Fn(&TopicPartition, &OffsetAndMetadata) -> Fate,
 ) -> Vec<Change> {
-    let all = groups.iter().flat_map(|(group, offsets)| {
-        offsets
-            .iter()
-            .map(move |(partition, committed)| (group, partition, committed))
+    let all = groups.iter().flat_map(|(name, group)| {
+        let offsets = group.offsets.iter();
+        offsets.map(move |(partition, committed)| (name, partition, committed))
     });
     let changes = all.filter_map(|(group, partition, committed)| {
         let committed = match choose(partition, committed) {
@@ -331,11 +335,7 @@ fn changes_where(
             Fate::Gone => None,
             Fate::Moved(committed) => Some(committed),
         };
-        Some(Change {
-            group: group.clone(),
-            partition: partition.clone(),
-            committed,
-        })
+        Some(Change::offset(group, partition, committed))
     });
     changes.collect()
 }
@@ -360,11 +360,14 @@ fn clamp(broker: &BrokerState, id: &TopicPartition, committed: &OffsetAndMetadat
 }
 
 fn describe(groups: &Groups, change: &Change) -> Option<ClampedOffset> {
-    let former = groups.get(&change.group)?.get(&change.partition)?;
+    let Changed::Offset(partition, committed) = &change.what else {
+        return None;
+    };
+    let former = groups.get(&change.group)?.offsets.get(partition)?;
     Some(ClampedOffset {
         group: change.group.clone(),
-        partition: change.partition.clone(),
+        partition: partition.clone(),
         from: former.offset,
-        to: change.committed.as_ref().map(|committed| committed.offset),
+        to: committed.as_ref().map(|committed| committed.offset),
     })
 }
