@@ -142,6 +142,10 @@
 //! # }
 //! ```
 //!
+//! A [`ConsumerGroup`], by [`Broker::group`], is the group as a whole: it tells how far it has come, and,
+//! while it has no member, moves it elsewhere or deletes it. Offsets that nobody uses any more are forgotten
+//! after [a week](BrokerBuilder::offsets_retention).
+//!
 //! # Replay
 //!
 //! Reading removes nothing. A consumer [seeks](Consumer::seek) wherever it likes, and a new group
@@ -289,6 +293,7 @@
 //! | `producer` | open batches, the choice of partition, receipts |
 //! | `consumer` | positions, fetching, zero-copy views of records, commits |
 //! | `group` | committed offsets; who of a group reads which partitions |
+//! | `group` | committed offsets, and looking after groups |
 //! | `log` | one partition's segments: append, roll, read, recover |
 //! | `format` | the only code that knows byte layouts: bytes in, values out |
 //! | `disk` | the only code that touches files, and the simulated disk |
@@ -331,6 +336,10 @@ pub use format::fuzzing;
 pub use format::{Compression, TimestampType};
 pub use group::assignor::{
     Assignment, Assignor, CooperativeSticky, MemberSubscription, Range, RoundRobin, Sticky,
+};
+pub use group::{
+    Clamped, ConsumerGroup, GroupDescription, GroupListing, GroupOffset, GroupState,
+    MemberDescription, OffsetReset, ResetOffset,
 };
 pub use partition::Partition;
 pub use producer::{

@@ -34,6 +34,7 @@ use crate::disk::sim::SimDisk;
 use crate::disk::{DirLock, Disk};
 use crate::error::{Error, Result};
 use crate::group::offsets::{CONSUMER_OFFSETS, OffsetStore};
+use crate::group::{ConsumerGroup, GroupListing};
 use crate::log::durable_ends::DurableEnds;
 use crate::log::open_segments::OpenSegments;
 use crate::notify::Waiters;
@@ -176,6 +177,35 @@ impl Broker {
     /// Builds a consumer.
     pub fn consumer(&self) -> ConsumerBuilder {
         ConsumerBuilder::new(Arc::clone(&self.state))
+    }
+
+    /// The consumer group of this name, which need not exist yet. The name is checked when the handle is
+    /// used.
+    pub fn group(&self, name: impl Into<Arc<str>>) -> ConsumerGroup {
+        ConsumerGroup::new(Arc::clone(&self.state), name.into())
+    }
+
+    /// All groups that have a member or committed offsets, by name.
+    ///
+    /// ```
+    /// # fn main() -> streamlog::Result<()> {
+    /// # use streamlog::{Broker, Position, TopicConfig};
+    /// # let broker = Broker::in_memory();
+    /// # broker.create_topic("user-clicks", TopicConfig::default())?;
+    /// broker.group("dashboard").reset_offsets("user-clicks", Position::Latest)?;
+    /// for group in broker.groups()? {
+    ///     println!("{}: {}", group.name, group.state);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `Corrupt` if a part of the offsets topic cannot be read, for then nobody knows which groups it
+    /// holds. The others can still be described one by one.
+    pub fn groups(&self) -> Result<Vec<GroupListing>> {
+        self.state.check_open()?;
+        crate::group::description::list(&self.state)
     }
 
     /// What opening the directory found and did.

@@ -4,7 +4,8 @@
 //! What changes a group behind its members' backs runs under
 //! [`GroupMembers::with_empty`](super::members::GroupMembers::with_empty); who calls sees to that.
 //!
-//! Elsewhere: committing and fetching ([`offsets`](super::offsets)).
+//! Elsewhere: committing and fetching ([`offsets`](super::offsets)), the public handle
+//! ([`handle`](super::handle)).
 
 use std::collections::BTreeMap;
 

@@ -92,3 +92,48 @@ fn after_any_crash_a_group_goes_on_inside_the_log_and_misses_nothing() {
         );
     }
 }
+
+/// A broker with durable commits whose group `g` committed, was moved and was deleted; returns what the
+/// group's offsets are from which moment on.
+fn move_and_delete(disk: &SimDisk) -> Vec<(usize, Option<u64>)> {
+    let builder = Broker::builder("data")
+        .storage(disk.clone())
+        .background(false);
+    let broker = builder.durability(Durability::Synced).open().unwrap();
+    let topic = broker.create_topic("t", TopicConfig::default()).unwrap();
+    let records = [(); 5].map(|()| Record::value_only("v"));
+    topic.partition(0).unwrap().append(&records).unwrap();
+    let group = broker.group("g");
+    let mut known = Vec::new();
+    for offset in [5, 2] {
+        let to = Position::Offset(offset);
+        group.reset_offsets("t", to).unwrap();
+        known.push((disk.mark("moved"), Some(offset)));
+    }
+    group.delete().unwrap();
+    known.push((disk.mark("deleted"), None));
+    // No orderly end.
+    std::mem::forget((broker, topic, group));
+    known
+}
+
+#[test]
+fn what_was_moved_or_deleted_durably_is_so_after_any_crash() {
+    let disk = SimDisk::recording();
+    let known = move_and_delete(&disk);
+    let (first, last) = (known[0].0, known[known.len() - 1].0);
+    for at in first..=last {
+        let done = known.iter().filter(|(moment, _)| *moment <= at).count();
+        // What was under way may be there.
+        let allowed: Vec<_> = known[done - 1..].iter().take(2).collect();
+        for crash in disk.crash_states(at, CrashPlan::new(29)) {
+            let broker = state(&open(&crash.disk));
+            let found = fetch(&broker, "g", 0);
+            assert!(
+                allowed.iter().any(|(_, offset)| *offset == found),
+                "at {at}: {found:?}: {}",
+                crash.description
+            );
+        }
+    }
+}

@@ -1,7 +1,11 @@
 //! Groups as they are stored: against restarts, crashes, damage, and records that Kafka wrote.
 
 mod crashes;
+mod deleting;
+mod expiring;
+mod handle;
 mod replay;
+mod resetting;
 mod states;
 mod storage;
 
