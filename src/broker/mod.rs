@@ -348,6 +348,8 @@ impl BrokerState {
             partition.wait_durable(offset)?;
             self.registry.log_start(partition.id(), offset)?;
             partition.log().raise_start(offset);
+            // The records are gone, whether or not their files are: those go with the next.
+            let _ = partition.log().remove_below_start();
         }
         Ok(())
     }

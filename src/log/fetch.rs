@@ -111,6 +111,10 @@ impl Log {
             return Err(self.out_of_range(cursor.next_offset));
         }
         let fetched = self.fetch_readable(cursor);
+        if fetched.is_err() && cursor.next_offset < self.start_offset() {
+            // It was deleted meanwhile, with its segment perhaps.
+            return Err(self.out_of_range(cursor.next_offset));
+        }
         if let Err(error @ Error::Corrupt { .. }) = &fetched {
             self.note_damage(cursor.next_offset, error);
         }
@@ -340,6 +344,17 @@ impl Log {
     /// Offset of the first batch that may hold a record of `timestamp` or later; `None` if there is
     /// none below the readable end.
     pub(crate) fn locate_timestamp(&self, timestamp: Timestamp) -> Result<Option<Offset>> {
+        loop {
+            let start = self.start_offset();
+            match self.look_for_timestamp(timestamp) {
+                // A segment that was looked at may have been removed meanwhile.
+                Err(_) if self.start_offset() > start => {}
+                found => return found,
+            }
+        }
+    }
+
+    fn look_for_timestamp(&self, timestamp: Timestamp) -> Result<Option<Offset>> {
         let segments = self.segments.load();
         let mut expected = self.start_offset();
         for segment in segments.iter() {

@@ -22,6 +22,7 @@ pub(crate) mod names;
 pub(crate) mod open_segments;
 mod producer_state;
 pub(crate) mod recovery;
+mod removal;
 mod roll;
 mod scan;
 mod segment;

@@ -26,6 +26,20 @@ pub(crate) fn is_deleted_partition_dir(name: &str) -> bool {
     unique.len() == 32 && unique.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// What ends the name of a file that waits to be removed, as in Kafka.
+const DELETED: &str = ".deleted";
+
+/// The name that a file gets before it is removed.
+pub(super) fn deleted_name(name: &str) -> String {
+    format!("{name}{DELETED}")
+}
+
+/// True for a segment's file that waits to be removed.
+pub(super) fn is_deleted(name: &str) -> bool {
+    let former = name.strip_suffix(DELETED);
+    former.is_some_and(|former| FileKind::parse(former).is_some())
+}
+
 /// The kinds of file that a segment has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileKind {
@@ -114,6 +128,14 @@ mod tests {
             assert!(!is_deleted_partition_dir(name), "{name}");
         }
         assert!(!is_deleted_partition_dir(&format!("t-0.{unique}-stray")));
+    }
+
+    #[test]
+    fn only_files_of_segments_are_taken_for_deleted_ones() {
+        assert!(is_deleted(&deleted_name("00000000000000000042.log")));
+        for name in ["00000000000000000042.log", "notes.deleted", ".deleted"] {
+            assert!(!is_deleted(name), "{name}");
+        }
     }
 
     #[test]

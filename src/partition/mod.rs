@@ -163,7 +163,8 @@ impl Partition {
     }
 
     /// Moves the log start offset forward: records below `offset` are gone for readers at once, and
-    /// do not come back after a crash. `offset` at or below the start changes nothing.
+    /// do not come back after a crash. `offset` at or below the start changes nothing. Segments of which
+    /// nothing is left are removed; records that a program holds stay readable.
     ///
     /// # Errors
     /// `OffsetOutOfRange` beyond the high watermark.

@@ -20,6 +20,7 @@ mod limits;
 mod model;
 mod opening;
 mod random;
+mod removal;
 mod rolling;
 mod support;
 mod zeros;

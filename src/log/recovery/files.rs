@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::format::batch::{BatchHeader, HEADER_LEN, UNPROTECTED_LEN};
 use crate::format::metadata::PartitionMetadata;
 use crate::format::seal::FrameDigest;
-use crate::log::names::FileKind;
+use crate::log::names::{FileKind, is_deleted};
 use crate::log::scan::{Check, Scanner};
 use crate::record::Offset;
 
@@ -72,6 +72,11 @@ pub(super) fn list_files(
         }
         entries => entries.map_err(|error| Error::io("list", dir, error))?,
     };
+    let deleted = entries.iter().filter(|entry| is_deleted(&entry.name));
+    for entry in deleted.filter(|_| !request.gaps) {
+        // A crash came between the two steps of a removal. What cannot be removed is only in the way.
+        let _ = disk.remove_file(&dir.join(&entry.name));
+    }
     let is_new = check_metadata(disk, request, !entries.is_empty(), report)?;
     let files = entries
         .iter()

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use crate::config::TopicConfig;
 use crate::disk::handles::NamedFile;
-use crate::disk::{AppendFile, Disk, DiskFile, OpenMode};
+use crate::disk::{AppendFile, Disk, DiskFile, OpenMode, remove_if_present};
 use crate::error::{Error, Result};
 use crate::format::durable_end::Slot;
 use crate::format::metadata::TopicId;
@@ -27,6 +27,7 @@ use crate::log::group_commit::GroupCommit;
 use crate::log::names::FileKind;
 use crate::log::open_segments::OpenSegments;
 use crate::log::producer_state::ProducerState;
+use crate::log::removal::rename_files;
 use crate::log::segment::Segment;
 use crate::log::staging::Staged;
 use crate::log::tail::{self, Floor, WalkPlan, Walked};
@@ -118,6 +119,30 @@ pub(crate) fn open(request: &OpenRequest<'_>) -> Result<(Log, PartitionRecovery)
     }
 }
 
+/// Leaves out segments that lie wholly below the start: they were deleted, and a crash may have kept any
+/// of them. After a crash their files go now, unless others may have had a reason to keep them; what
+/// cannot be removed is only in the way.
+fn drop_below(request: &OpenRequest<'_>, files: &[SegmentFile], bases: &mut Vec<Offset>) {
+    let behind = bases.partition_point(|base| *base <= request.start);
+    bases.drain(..behind.saturating_sub(1));
+    let Some(&first) = bases.first() else {
+        return;
+    };
+    let is_below = |&(base, kind)| base < first && kind != FileKind::Stage;
+    // Where the first segment is missing, what is left of it stays.
+    if request.clean || request.gaps || first > request.start || !files.iter().any(is_below) {
+        return;
+    }
+    let disk = &**request.disk;
+    // The name of the segment that stays may be new: it must not be lost together with the others.
+    if disk.sync_dir(&request.dir).is_err() {
+        return;
+    }
+    for path in rename_files(disk, &request.dir, 0..first).unwrap_or_default() {
+        let _ = remove_if_present(disk, &path);
+    }
+}
+
 /// True for what is wrong with one partition's files; a full disk, say, is everybody's trouble.
 fn is_of_partition(error: &Error) -> bool {
     matches!(
@@ -177,11 +202,12 @@ impl<'a> Recovery<'a> {
         let former_end = slot.map_or(request.recovery_point, |slot| slot.end_offset);
         let mut report = PartitionRecovery::default();
         let (files, names_unsynced) = list_files(disk, request, former_end, &mut report)?;
-        let bases: Vec<_> = files
+        let mut bases: Vec<_> = files
             .iter()
             .filter(|(_, kind)| *kind == FileKind::Log)
             .map(|(base, _)| *base)
             .collect();
+        drop_below(request, &files, &mut bases);
         let mut recovery = Self {
             request,
             disk,

@@ -132,6 +132,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         "deleting records across segments",
         deleting_records_across_segments,
     ),
+    written("removing segments", removing_segments),
     written("a full disk", full_disk),
     written("a full disk while rolling", full_disk_while_rolling),
     written("a failed sync", failed_sync),
@@ -796,6 +797,22 @@ fn deleting_records_across_segments(run: &mut Run) {
     run.append("t", 0, 1, 200);
     run.kill();
     run.delete_records("t", 0, 8);
+    run.append("t", 0, 1, 200);
+}
+
+fn removing_segments(run: &mut Run) {
+    run.create("t", &small_segments());
+    for _ in 0..14 {
+        run.append("t", 0, 1, 200);
+    }
+    // Several at once, then all but the active one.
+    run.delete_records("t", 0, 9);
+    run.reopen();
+    for _ in 0..4 {
+        run.append("t", 0, 1, 200);
+    }
+    run.kill();
+    run.delete_records("t", 0, 18);
     run.append("t", 0, 1, 200);
 }
 
