@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 
 pub use builder::BrokerBuilder;
 pub(crate) use housekeeping::{Housekeeping, Lingering, Upkeep};
+pub(crate) use registry::Storage;
 pub use report::{ClampedCommit, PartitionRecovery, RecoveryReport};
 
 use self::registry::Registry;
@@ -241,7 +242,7 @@ pub(crate) struct BrokerState {
     root: PathBuf,
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
-    registry: Registry,
+    registry: Arc<Registry>,
     ends: Arc<DurableEnds>,
     segments: Arc<OpenSegments>,
     housekeeping: Arc<Housekeeping>,
@@ -342,16 +343,7 @@ impl BrokerState {
                 end,
             });
         }
-        if offset > start {
-            // After a power loss the log must not end before its start, and so offer offsets again
-            // that were deleted.
-            partition.wait_durable(offset)?;
-            self.registry.log_start(partition.id(), offset)?;
-            partition.log().raise_start(offset);
-            // The records are gone, whether or not their files are: those go with the next.
-            let _ = partition.log().remove_below_start();
-        }
-        Ok(())
+        self.registry.raise_start(partition, offset)
     }
 
     /// All partitions, those with committed offsets last: data is closed and synced before them.
@@ -366,14 +358,7 @@ impl BrokerState {
 
     /// Makes all records durable, before committed offsets that may lie behind them.
     pub(crate) fn sync_records(&self) -> Result<()> {
-        let partitions = self.partitions();
-        let records = partitions
-            .iter()
-            .filter(|partition| partition.id().topic() != CONSUMER_OFFSETS);
-        for partition in records {
-            partition.wait_durable(partition.log().end_offset())?;
-        }
-        Ok(())
+        self.registry.sync_records()
     }
 
     /// Closes once; later calls find nothing to do.

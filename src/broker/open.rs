@@ -105,9 +105,9 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
     if !report.adopted_topics.is_empty() || is_new {
         replace_file(&**disk, &root.join(registry::MANIFEST), &manifest.encode())?;
     }
-    let offsets = OffsetStore::new(builder.offsets_retention, clock, &opening.housekeeping);
-    let registry = Registry::new(root, Arc::clone(disk), manifest, builder.seed);
-    registry.install(topics);
+    let registry = Registry::new(root, Arc::clone(disk), manifest, builder.seed, topics);
+    let (retention, storage) = (builder.offsets_retention, Arc::clone(&registry));
+    let offsets = OffsetStore::new(retention, clock, &opening.housekeeping, storage);
     let mut state = BrokerState {
         root: root.clone(),
         disk: Arc::clone(disk),

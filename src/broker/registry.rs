@@ -15,7 +15,9 @@ use crate::disk::{Disk, put_in_place, read_file, sync_parent};
 use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, ManifestError, ManifestTopic};
 use crate::format::topic_id::TopicId;
-use crate::record::TopicPartition;
+use crate::group::offsets::CONSUMER_OFFSETS;
+use crate::partition::PartitionState;
+use crate::record::{Offset, TopicPartition};
 use crate::topic::TopicState;
 
 /// The manifest's name in the data directory.
@@ -50,6 +52,44 @@ pub(super) struct Registry {
     failure: OnceLock<String>,
 }
 
+/// What the offsets of groups need of the broker they are in.
+pub(crate) trait Storage: Send + Sync + std::fmt::Debug {
+    /// Makes all records durable, before committed offsets that may lie behind them.
+    fn sync_records(&self) -> Result<()>;
+
+    /// Moves a partition's log start forward, durably, before any reader is refused what is below.
+    fn raise_start(&self, partition: &PartitionState, offset: Offset) -> Result<()>;
+}
+
+impl Storage for Registry {
+    fn sync_records(&self) -> Result<()> {
+        let topics = self.topics();
+        let records = topics
+            .iter()
+            .filter(|(name, _)| &***name != CONSUMER_OFFSETS);
+        for (_, topic) in records {
+            for partition in topic.partitions.load().iter() {
+                partition.wait_durable(partition.log().end_offset())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn raise_start(&self, partition: &PartitionState, offset: Offset) -> Result<()> {
+        if offset <= partition.log_start_offset() {
+            return Ok(());
+        }
+        // After a power loss the log must not end before its start, and so offer offsets again that were
+        // deleted.
+        partition.wait_durable(offset)?;
+        self.log_start(partition.id(), offset)?;
+        partition.log().raise_start(offset);
+        // The records are gone, whether or not their files are: those go with the next.
+        let _ = partition.log().remove_below_start();
+        Ok(())
+    }
+}
+
 #[derive(Debug)]
 struct Reserved {
     manifest: Manifest,
@@ -58,17 +98,24 @@ struct Reserved {
 }
 
 impl Registry {
-    pub(super) fn new(root: &Path, disk: Arc<dyn Disk>, manifest: Manifest, seed: u64) -> Self {
+    /// `topics` are those that the manifest has, open.
+    pub(super) fn new(
+        root: &Path,
+        disk: Arc<dyn Disk>,
+        manifest: Manifest,
+        seed: u64,
+        topics: Topics,
+    ) -> Arc<Self> {
         let next_id = manifest.next_producer_id;
-        Self {
+        Arc::new(Self {
             path: root.join(MANIFEST),
             disk,
             manifest: Mutex::new(Reserved { manifest, next_id }),
-            topics: ArcSwap::default(),
+            topics: ArcSwap::from_pointee(topics),
             version: AtomicU64::new(1),
             seed,
             failure: OnceLock::new(),
-        }
+        })
     }
 
     pub(super) fn version(&self) -> u64 {
@@ -120,12 +167,6 @@ impl Registry {
                 Err(error)
             }
         }
-    }
-
-    /// Puts topics in place that the manifest already has. For opening.
-    pub(super) fn install(&self, topics: Topics) {
-        self.topics.store(Arc::new(topics));
-        self.version.fetch_add(1, Ordering::AcqRel);
     }
 
     /// A producer id that nobody had before in this directory.

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::offset_log::OffsetLog;
+use super::offset_log::{OffsetLog, SMALLEST_SHORTENED};
 use super::offsets::OffsetStore;
 use super::stored::{Change, GroupRecord, Groups, OffsetAndMetadata, StoredGroup, milliseconds};
 use crate::broker::{Housekeeping, Upkeep};
@@ -99,6 +99,11 @@ impl Expiry {
         self.housekeeping.due_at(due);
     }
 
+    /// A log has grown: the housekeeping thread is to look at it.
+    pub(super) fn shorten_soon(&self) {
+        self.housekeeping.due_at(Duration::ZERO);
+    }
+
     /// True, once, when it is time to look.
     fn take_due(&self, now: Duration) -> bool {
         self.next.lock().take_if(|next| *next <= now).is_some()
@@ -112,7 +117,8 @@ impl Upkeep for OffsetStore {
         } else {
             Ok(())
         };
-        (outcome, *self.expiry.next.lock())
+        let shortened = self.shorten();
+        (outcome.and(shortened), *self.expiry.next.lock())
     }
 }
 
@@ -124,6 +130,21 @@ impl OffsetStore {
         } else {
             Liveness::Gone
         }
+    }
+
+    /// Shortens logs that have grown large beside what they stand for.
+    fn shorten(&self) -> Result<()> {
+        let mut outcome = Ok(());
+        let mut synced = false;
+        for log in self.logs().iter().filter(|log| log.is_worth_a_look()) {
+            if !synced {
+                // Offsets are not to be on the device before the records they are about.
+                self.storage.sync_records()?;
+                synced = true;
+            }
+            outcome = outcome.and(log.shorten(&*self.storage, SMALLEST_SHORTENED));
+        }
+        outcome
     }
 
     /// Forgets what has expired, in the partitions that are in memory, and says when to look again.

@@ -20,7 +20,7 @@ use super::members::GroupMembers;
 use super::offset_log::OffsetLog;
 pub(crate) use super::stored::OffsetAndMetadata;
 use super::stored::{Change, Changed, GroupRecord, Groups};
-use crate::broker::{BrokerState, Housekeeping};
+use crate::broker::{BrokerState, Housekeeping, Storage};
 use crate::clock::Clock;
 use crate::config::{Durability, TopicConfig};
 use crate::consumer::subscription::find_partition;
@@ -52,6 +52,7 @@ pub(crate) struct OffsetStore {
     logs: OnceLock<Vec<OffsetLog>>,
     members: GroupMembers,
     pub(super) expiry: Arc<Expiry>,
+    pub(super) storage: Arc<dyn Storage>,
     /// Records of groups that are to be written once the topic exists. In the lock order behind the
     /// members' lock, before the logs'.
     pub(super) waiting_records: Mutex<BTreeMap<String, GroupRecord>>,
@@ -64,12 +65,14 @@ impl OffsetStore {
         retention: Option<Duration>,
         clock: &Arc<dyn Clock>,
         housekeeping: &Arc<Housekeeping>,
+        storage: Arc<dyn Storage>,
     ) -> Arc<Self> {
         let expiry = Expiry::new(retention, Arc::clone(clock), Arc::clone(housekeeping));
         let store = Arc::new(Self {
             logs: OnceLock::new(),
             members: GroupMembers::default(),
             expiry: Arc::new(expiry),
+            storage,
             waiting_records: Mutex::default(),
         });
         let upkeep: Weak<Self> = Arc::downgrade(&store);

@@ -10,27 +10,36 @@ use crate::format::control::{ControlMarker, MarkerKind};
 use crate::partition::{Cursor, FetchedBatch, PartitionState};
 use crate::record::{Offset, Timestamp};
 
+/// What a log stands for.
+#[derive(Debug, Default)]
+pub(super) struct Replayed {
+    pub(super) groups: Groups,
+    /// There is more in the log than that: records of kinds that are not known here, or a transaction
+    /// that is open. So it must stay as it is.
+    pub(super) has_more: bool,
+}
+
 /// Replays a log. Damage is an answer, to be remembered; other failures may pass, and are tried
 /// again at the next use. `now` is when groups became empty that were live when it was written.
-pub(super) fn read_log(log: &PartitionState, now: Timestamp) -> Result<Result<Groups>> {
+pub(super) fn read_log(log: &PartitionState, now: Timestamp) -> Result<Result<Replayed>> {
     match replay(log, now) {
         Err(error @ Error::Corrupt { .. }) => Ok(Err(error)),
         Err(error) => Err(error),
-        Ok(groups) => Ok(Ok(groups)),
+        Ok(replayed) => Ok(Ok(replayed)),
     }
 }
 
 /// The last record of a key wins; those of a transaction count from its commit marker on.
-fn replay(log: &PartitionState, now: Timestamp) -> Result<Groups> {
-    let mut groups = Groups::new();
-    let mut open_transactions: BTreeMap<i64, Vec<Change>> = BTreeMap::new();
+fn replay(log: &PartitionState, now: Timestamp) -> Result<Replayed> {
+    let mut replayed = Replayed::default();
+    let mut open_transactions: BTreeMap<i64, Vec<Option<Change>>> = BTreeMap::new();
     let mut cursor = Cursor::at(log.log_start_offset());
     while let Some(batch) = log.fetch(&mut cursor)? {
         let (attributes, producer) = (batch.header.attributes, batch.header.producer_id);
         if attributes.is_control() {
             let ended = open_transactions.remove(&producer).unwrap_or_default();
             if marker(log, batch)? == Some(MarkerKind::Commit) {
-                apply(ended, &mut groups);
+                apply(ended, &mut replayed);
             }
         } else if attributes.is_transactional() {
             open_transactions
@@ -38,15 +47,19 @@ fn replay(log: &PartitionState, now: Timestamp) -> Result<Groups> {
                 .or_default()
                 .extend(changes(log, batch, now)?);
         } else {
-            apply(changes(log, batch, now)?, &mut groups);
+            apply(changes(log, batch, now)?, &mut replayed);
         }
     }
-    Ok(groups)
+    replayed.has_more |= !open_transactions.is_empty();
+    Ok(replayed)
 }
 
-fn apply(changes: Vec<Change>, groups: &mut Groups) {
+fn apply(changes: Vec<Option<Change>>, replayed: &mut Replayed) {
     for change in changes {
-        change.apply_to(groups);
+        match change {
+            Some(change) => change.apply_to(&mut replayed.groups),
+            None => replayed.has_more = true,
+        }
     }
 }
 
@@ -60,14 +73,18 @@ fn marker(log: &PartitionState, batch: FetchedBatch) -> Result<Option<MarkerKind
     Ok(marker.map(|marker| marker.kind))
 }
 
-/// The changes that the records of a batch stand for.
-fn changes(log: &PartitionState, batch: FetchedBatch, now: Timestamp) -> Result<Vec<Change>> {
+/// The changes that the records of a batch stand for; `None` for what is not known here.
+fn changes(
+    log: &PartitionState,
+    batch: FetchedBatch,
+    now: Timestamp,
+) -> Result<Vec<Option<Change>>> {
     let run = RecordRun::new(log.id(), batch)?;
     let changes = run.iter().map(|record| {
         Change::decode(record.key().unwrap_or_default(), record.value(), now)
             .map_err(|invalid| corrupt(log, record.offset(), invalid.reason))
     });
-    changes.filter_map(Result::transpose).collect()
+    changes.collect()
 }
 
 fn corrupt(log: &PartitionState, offset: Offset, reason: &str) -> Error {

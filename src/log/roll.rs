@@ -27,6 +27,21 @@ const PRODUCER_EXPIRATION: Duration = Duration::from_secs(86_400);
 /// Segments of at least this size are rolled early: of smaller ones, a sixteenth is not worth it.
 const SMALLEST_ROLLED_EARLY: u64 = 8 << 20;
 
+impl Log {
+    /// Goes on in a new segment, unless the active one is empty.
+    pub(crate) fn begin_segment(&self, context: AppendContext<'_>) -> Result<()> {
+        let mut writer = self.writer.lock();
+        if writer.closed {
+            return Err(Error::Closed("partition"));
+        }
+        self.check_writable()?;
+        if writer.position == 0 {
+            return Ok(());
+        }
+        writer.roll(self, context)
+    }
+}
+
 impl Writer {
     /// Kafka's rules for a new segment: size, age in message time, full indexes, offset range.
     pub(super) fn is_roll_due(&self, header: &BatchHeader, context: AppendContext<'_>) -> bool {

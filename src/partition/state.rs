@@ -204,6 +204,17 @@ impl PartitionState {
         rolled
     }
 
+    /// Goes on in a new segment, unless the active one is empty.
+    pub(crate) fn begin_segment(&self) -> Result<()> {
+        self.check_open()?;
+        let config = self.config.load();
+        self.log.begin_segment(AppendContext {
+            config: &config,
+            durability: config.durability,
+            now: self.clock.wall(),
+        })
+    }
+
     /// Syncs what is unsynced. For the housekeeping thread.
     pub(crate) fn sync_now(&self) -> Result<()> {
         // Before the sync: what is appended from here on asks for another one.

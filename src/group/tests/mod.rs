@@ -6,6 +6,7 @@ mod expiring;
 mod handle;
 mod replay;
 mod resetting;
+mod shortening;
 mod states;
 mod storage;
 
