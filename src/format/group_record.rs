@@ -1,9 +1,8 @@
 //! The state of a group in `__consumer_offsets`, as Kafka's classic groups store it.
 //!
-//! Written when an assignment is complete, so that members find it after a restart. What a member
-//! subscribes to and was assigned are the client's own bytes, and stay closed here.
-
-#![allow(dead_code, reason = "for groups with members")]
+//! Kafka writes it when an assignment is complete, so that members find it after a restart; ours names no
+//! members. What a member subscribes to and was assigned are the client's own bytes, and stay closed
+//! here.
 
 use super::byte_reader::ByteReader;
 use super::schema::{FieldReader, put_byte_string, put_len, put_nullable_string, put_string};

@@ -53,7 +53,6 @@ impl OffsetKey {
 }
 
 /// The key of a group's state. Fails if the name is longer than 32,767 bytes.
-#[allow(dead_code, reason = "for groups with members")]
 pub(crate) fn encode_group_key(group: &str) -> Parsed<Vec<u8>> {
     let mut bytes = GROUP_KEY_VERSION.to_be_bytes().to_vec();
     put_string(&mut bytes, group)?;

@@ -45,7 +45,6 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    #[allow(dead_code, reason = "for groups with members")]
     pub(super) fn byte_string(&mut self) -> Parsed<Vec<u8>> {
         let at = self.bytes.at();
         let len = self.len()?.ok_or(Invalid {
@@ -57,7 +56,6 @@ impl<'a> FieldReader<'a> {
 
     /// How many elements follow, each at least `smallest` bytes: more than fit are refused, so a
     /// vector of this capacity is in proportion to the input.
-    #[allow(dead_code, reason = "for groups with members")]
     pub(super) fn array_len(&mut self, smallest: usize) -> Parsed<usize> {
         let at = self.bytes.at();
         let len = self.len()?.ok_or(Invalid {
@@ -82,7 +80,6 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    #[allow(dead_code, reason = "for groups with members")]
     fn len(&mut self) -> Parsed<Option<usize>> {
         if self.flexible {
             self.flexible_len()
@@ -113,7 +110,6 @@ pub(super) fn put_string(bytes: &mut Vec<u8>, text: &str) -> Parsed<()> {
     Ok(())
 }
 
-#[allow(dead_code, reason = "for groups with members")]
 pub(super) fn put_nullable_string(bytes: &mut Vec<u8>, text: Option<&str>) -> Parsed<()> {
     if let Some(text) = text {
         return put_string(bytes, text);
@@ -123,7 +119,6 @@ pub(super) fn put_nullable_string(bytes: &mut Vec<u8>, text: Option<&str>) -> Pa
 }
 
 /// Appends the length of bytes or an array in the plain form.
-#[allow(dead_code, reason = "for groups with members")]
 pub(super) fn put_len(bytes: &mut Vec<u8>, len: usize) -> Parsed<()> {
     let too_long = Invalid {
         at: bytes.len(),
@@ -133,7 +128,6 @@ pub(super) fn put_len(bytes: &mut Vec<u8>, len: usize) -> Parsed<()> {
     Ok(())
 }
 
-#[allow(dead_code, reason = "for groups with members")]
 pub(super) fn put_byte_string(bytes: &mut Vec<u8>, content: &[u8]) -> Parsed<()> {
     put_len(bytes, content.len())?;
     bytes.extend_from_slice(content);
