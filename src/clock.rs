@@ -20,21 +20,32 @@ pub trait Clock: Debug + Send + Sync + 'static {
 
     /// Time since some fixed instant, for time-outs. Never goes back.
     fn monotonic(&self) -> Duration;
+
+    /// The same, for when being asked often matters more than a few milliseconds: it may lag behind
+    /// [`monotonic`](Self::monotonic) by as much, and is never ahead of it. Default: `monotonic`.
+    fn coarse_monotonic(&self) -> Duration {
+        self.monotonic()
+    }
 }
 
 /// The machine's clock. The default.
 ///
-/// On Linux, [`coarse_wall`](Clock::coarse_wall) is the time of the kernel's last tick (1 to 10 ms ago
+/// On Linux, [`coarse_wall`](Clock::coarse_wall) and [`coarse_monotonic`](Clock::coarse_monotonic) are the time of the kernel's last tick (1 to 10 ms ago
 /// at most, by its configuration), which takes a tenth of the time to read.
 #[derive(Debug, Clone)]
 pub struct SystemClock {
     started: Instant,
+    /// The same by the clock that has a coarse sister; a moment later, so that one is never ahead.
+    #[cfg(target_os = "linux")]
+    started_uptime: Duration,
 }
 
 impl Default for SystemClock {
     fn default() -> Self {
         Self {
             started: Instant::now(),
+            #[cfg(target_os = "linux")]
+            started_uptime: uptime(rustix::time::ClockId::Monotonic),
         }
     }
 }
@@ -60,6 +71,27 @@ impl Clock for SystemClock {
     fn monotonic(&self) -> Duration {
         self.started.elapsed()
     }
+
+    #[cfg(target_os = "linux")]
+    #[inline]
+    fn coarse_monotonic(&self) -> Duration {
+        coarse_uptime().saturating_sub(self.started_uptime)
+    }
+}
+
+/// What [`Instant`] counts from, as of the kernel's last tick.
+#[cfg(target_os = "linux")]
+#[inline]
+fn coarse_uptime() -> Duration {
+    uptime(rustix::time::ClockId::MonotonicCoarse)
+}
+
+#[cfg(target_os = "linux")]
+#[inline]
+fn uptime(clock: rustix::time::ClockId) -> Duration {
+    let now = rustix::time::clock_gettime(clock);
+    let (seconds, nanos) = (u64::try_from(now.tv_sec), u32::try_from(now.tv_nsec));
+    Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
 }
 
 /// A clock that moves only when told to. Clones share the same time.
@@ -119,6 +151,11 @@ mod tests {
             assert!(coarse <= after, "{coarse} is ahead of {after}");
             // Generous: the clock may be set while this runs.
             assert!(coarse >= before - 1_000, "{coarse} is long before {before}");
+
+            let before = clock.monotonic();
+            let coarse = clock.coarse_monotonic();
+            assert!(coarse <= clock.monotonic());
+            assert!(coarse + Duration::from_secs(1) >= before);
         }
     }
 }

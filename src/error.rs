@@ -221,11 +221,15 @@ pub enum Error {
         /// The failure.
         cause: String,
     },
-    /// The group has its one member already.
-    #[error("group `{group}` already has a live member; close it first")]
-    GroupMaxSizeReached {
-        /// The group.
-        group: String,
+    /// The members of a group have to use the same assignor.
+    #[error(
+        "the consumer divides partitions by `{ours}`, and the group's members by `{theirs}`; all have to use one assignor"
+    )]
+    InconsistentGroupProtocol {
+        /// The assignor of the consumer that joins.
+        ours: String,
+        /// That of the members.
+        theirs: String,
     },
     /// The group has live members, and this can only be done to a group without any (Kafka's
     /// `NON_EMPTY_GROUP`). Close its consumers first.

@@ -114,12 +114,61 @@
 //! # }
 //! ```
 //!
-//! # Groups and commits
+//! # Consumer groups
 //!
-//! A group remembers how far it came: [`Consumer::commit`] writes the positions of its consumer to a
-//! topic of the broker, and the next consumer of the group goes on there, after a restart too. Without
-//! a call to commit, positions are committed every five seconds, for records that earlier polls
-//! returned. So each record is processed at least once. (A group has one member at a time for now.)
+//! Consumers that are given the same group share the partitions of the topics they subscribe to: each
+//! partition has exactly one of them as its owner, so its records come in order, to one place. Make as
+//! many members as there is work for, in any threads; the group divides the partitions anew when one
+//! joins, leaves, is dropped, panics, or does not poll for
+//! [`max_poll_interval`](ConsumerBuilder::max_poll_interval), and when topics or partitions are added.
+//! Partitions that do not move are read on meanwhile, and the next owner of one that does starts when
+//! the former one has stopped.
+//!
+//! ```
+//! # fn main() -> streamlog::Result<()> {
+//! # use std::time::Duration;
+//! # use streamlog::{Broker, Position, Record, TopicConfig};
+//! # let broker = Broker::in_memory();
+//! broker.create_topic("orders", TopicConfig::default().partitions(6))?;
+//! # let producer = broker.producer().build()?;
+//! # for order in 0..60 { producer.send(Record::to("orders").key(&format!("{order}")).value("order"))?; }
+//! # producer.flush()?;
+//! # let processed = std::sync::atomic::AtomicUsize::new(0);
+//! std::thread::scope(|scope| {
+//!     for _ in 0..3 {
+//!         scope.spawn(|| -> streamlog::Result<()> {
+//!             let mut worker = broker.consumer().group("fulfilment")
+//!                 .auto_offset_reset(Position::Earliest).build()?;
+//!             worker.subscribe(["orders"])?;
+//!             loop {
+//!                 let records = worker.poll(Duration::from_millis(100))?;
+//!                 for record in &records { /* process it */ }
+//! #               processed.fetch_add(records.len(), std::sync::atomic::Ordering::Relaxed);
+//! #               if records.is_empty() { return worker.close(); }
+//!             }
+//!         });
+//!     }
+//! });
+//! # assert!(processed.into_inner() >= 60);
+//! let group = broker.group("fulfilment").describe()?;
+//! println!("{} members, {} records behind", group.members.len(), group.total_lag());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Consumer::on_rebalance`] tells of partitions that come and go; [`ConsumerBuilder::assignor`] chooses
+//! how they are divided, as Kafka's assignors do or by your own [`Assignor`]; with
+//! [`group_instance_id`](ConsumerBuilder::group_instance_id) a member keeps its place while it restarts.
+//! [`Broker::group`] looks at a group, moves its offsets, and deletes it.
+//!
+//! # Commits
+//!
+//! A commit says how far a group has come in a partition: the *next* offset to read. It is what the
+//! next owner starts from, after a restart or a crash too; only the owner of a partition can commit for
+//! it. [`Consumer::commit`] commits everything that `poll` has returned;
+//! [`commit_offsets`](Consumer::commit_offsets) commits what you say;
+//! [`commit_async`](Consumer::commit_async) does not wait for the device. Without any of them, positions
+//! are committed every five seconds inside `poll`, for records that earlier polls returned.
 //!
 //! ```
 //! # fn main() -> streamlog::Result<()> {
@@ -141,6 +190,15 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # At least once
+//!
+//! A record is processed before it counts as processed, never after: `poll` returns it, you handle it,
+//! and then a commit covers it. If the program dies in between, or its member is dropped, the next owner
+//! gets the record again. So every record is processed at least once, and a few, around a crash, more
+//! often: make processing idempotent, or keep the offset with the result and [seek](Consumer::seek) to it.
+//! Two habits keep it so: with automatic commits, handle what a poll returned before the next poll; if other
+//! threads do the work, turn them off and commit when they are done.
 //!
 //! A [`ConsumerGroup`], by [`Broker::group`], is the group as a whole: it tells how far it has come, and,
 //! while it has no member, moves it elsewhere or deletes it. Offsets that nobody uses any more are forgotten
@@ -292,8 +350,7 @@
 //! | `topic` `partition` `reader` | the handles; a partition orders writers and wakes readers |
 //! | `producer` | open batches, the choice of partition, receipts |
 //! | `consumer` | positions, fetching, zero-copy views of records, commits |
-//! | `group` | committed offsets; who of a group reads which partitions |
-//! | `group` | committed offsets, and looking after groups |
+//! | `group` | members, who owns which partition, assignors, committed offsets |
 //! | `log` | one partition's segments: append, roll, read, recover |
 //! | `format` | the only code that knows byte layouts: bytes in, values out |
 //! | `disk` | the only code that touches files, and the simulated disk |
@@ -325,8 +382,8 @@ pub use broker::{Broker, BrokerBuilder, ClampedCommit, PartitionRecovery, Recove
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{CleanupPolicy, Durability, TopicConfig};
 pub use consumer::{
-    Consumer, ConsumerBuilder, ConsumerRecord, Header, RecordHeaders, Records, RecordsIter,
-    WakeupHandle,
+    Consumer, ConsumerBuilder, ConsumerRecord, Header, RebalanceListener, RecordHeaders, Records,
+    RecordsIter, WakeupHandle,
 };
 pub use disk::sim;
 pub use error::{Error, Result, SharedIoError};
@@ -337,6 +394,7 @@ pub use format::{Compression, TimestampType};
 pub use group::assignor::{
     Assignment, Assignor, CooperativeSticky, MemberSubscription, Range, RoundRobin, Sticky,
 };
+pub use group::commit::CommitReceipt;
 pub use group::{
     Clamped, ConsumerGroup, GroupDescription, GroupListing, GroupOffset, GroupState,
     MemberDescription, OffsetReset, ResetOffset,

@@ -9,7 +9,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
@@ -32,6 +32,9 @@ pub(crate) trait Upkeep: Send + Sync + std::fmt::Debug {
     /// Does what is due at `now`; says how that went, and when to come again, in terms of
     /// [`Clock::monotonic`](crate::Clock::monotonic).
     fn keep_up(&self, now: Duration) -> (Result<()>, Option<Duration>);
+
+    /// The process did not run for a while before `now`: it was stopped, or the machine slept.
+    fn resumed(&self, now: Duration);
 }
 
 /// What is to be done, and the bell.
@@ -62,6 +65,10 @@ struct Queue {
     /// When the thread will look next.
     next: Option<Duration>,
 }
+
+/// A wait that takes this much longer than asked for, on the machine's own clock, says that the process did
+/// not run meanwhile.
+const OVERSLEPT: Duration = Duration::from_secs(1);
 
 /// How often the durable ends are made durable themselves, while partitions are written to: a power
 /// loss leaves recovery that much to check. Kafka's `log.flush.offset.checkpoint.interval.ms`.
@@ -156,6 +163,12 @@ impl Housekeeping {
         outcome.and(kept_up)
     }
 
+    fn resumed(&self, now: Duration) {
+        if let Some(upkeep) = self.upkeep.get().and_then(Weak::upgrade) {
+            upkeep.resumed(now);
+        }
+    }
+
     fn keep_up(&self, now: Duration) -> (Result<()>, Option<Duration>) {
         let upkeep = self.upkeep.get().and_then(Weak::upgrade);
         upkeep.map_or((Ok(()), None), |upkeep| upkeep.keep_up(now))
@@ -199,10 +212,16 @@ impl Housekeeping {
         let mut next: Option<Duration> = None;
         while !self.stopping.load(Ordering::Acquire) {
             // Whatever ends the wait, it is time to look.
-            let _ = match next {
-                Some(deadline) => ringing.recv_timeout(until(clock, deadline)).ok(),
-                None => ringing.recv().ok(),
-            };
+            if let Some(deadline) = next {
+                let wait = until(clock, deadline);
+                let begin = Instant::now();
+                let _ = ringing.recv_timeout(wait);
+                if begin.elapsed() > wait + OVERSLEPT {
+                    self.resumed(clock.monotonic());
+                }
+            } else {
+                let _ = ringing.recv();
+            }
             let now = clock.monotonic();
             let due = self.queue.lock().next.is_some_and(|next| next <= now);
             if due {

@@ -304,6 +304,12 @@ impl BrokerState {
         &self.topic_waiters
     }
 
+    /// How many partitions a topic has; `None` if there is no such topic.
+    pub(crate) fn partition_count(&self, topic: &str) -> Option<u32> {
+        let topic = self.topic(topic).ok()?;
+        u32::try_from(topic.partitions.load().len()).ok()
+    }
+
     /// Registers work for the housekeeping thread.
     pub(crate) fn register_lingering(&self, lingering: Weak<dyn Lingering>) {
         self.housekeeping.register_lingering(lingering);

@@ -6,19 +6,24 @@
 //!
 //! Where we keep more than Kafka does: `Latest` means the end at the time of assignment, so nothing
 //! written between `subscribe` and the first poll is missed; and partitions that were added to a
-//! topic later start at their beginning, whatever the policy (unless it is none).
+//! topic later start at their beginning, whatever the policy (unless it is none). Where a group began
+//! without a committed offset is remembered while it has members: nothing is skipped if an owner dies
+//! before its first commit.
 //!
 //! Elsewhere: which partitions those are ([`subscription`](super::subscription)), reading them
 //! ([`fetch`](super::fetch)), committed offsets (`group::offsets`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::fetch::{NO_EPOCH, PartitionReader};
 use super::records::Records;
+use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::group::coordinator::Membership;
 use crate::group::offsets::OffsetAndMetadata;
 use crate::partition::PartitionState;
-use crate::record::{Offset, Position, TopicPartition};
+use crate::record::{Offset, Position, Timestamp, TopicPartition};
 
 /// One partition that a consumer reads.
 #[derive(Debug)]
@@ -30,6 +35,31 @@ pub(super) struct Assigned {
     initial_end: Offset,
     /// It came to its topic while the consumer was subscribed already.
     added_later: bool,
+}
+
+/// What to do where there is no valid position (`auto.offset.reset`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ResetPolicy {
+    /// The caller is told.
+    None,
+    To(Position),
+    /// To the first record that is at most this old.
+    Ago(Duration),
+}
+
+impl ResetPolicy {
+    /// Where to, if reset at this time.
+    pub(super) fn at(self, clock: &dyn Clock) -> Option<Position> {
+        match self {
+            Self::None => None,
+            Self::To(position) => Some(position),
+            Self::Ago(age) => {
+                let age = Timestamp::try_from(age.as_millis()).unwrap_or(Timestamp::MAX);
+                let since = clock.wall().saturating_sub(age).max(0);
+                Some(Position::Timestamp(since))
+            }
+        }
+    }
 }
 
 /// What says where to start.
@@ -47,6 +77,8 @@ enum Start {
 #[derive(Debug)]
 pub(super) struct Committed<'a> {
     pub(super) group: &'a str,
+    /// The consumer's place in the group, if it is a member.
+    pub(super) membership: Option<&'a Membership>,
     pub(super) offset: Option<OffsetAndMetadata>,
     /// The group committed offsets of this topic, all of lower partitions: this one was added since.
     pub(super) added_since: bool,
@@ -135,7 +167,13 @@ impl Assigned {
             return self.resume_point(point, policy);
         }
         let added = self.added_later || committed.added_since;
-        self.reset_point(policy, added, committed.group)
+        let (offset, epoch) = self.reset_point(policy, added, committed.group)?;
+        // An owner that died before its first commit does not move where the group began.
+        let offset = match committed.membership {
+            Some(membership) => membership.start(self.id(), offset),
+            None => offset,
+        };
+        Ok((offset, epoch))
     }
 
     /// A committed offset, unless it belongs to a part of the log that a crash took (KIP-320).

@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::Consumer;
 use super::assignment::{Assigned, Committed};
 use crate::error::{Error, Result};
-use crate::group::offsets::OffsetAndMetadata;
+use crate::group::commit::CommitReceipt;
+use crate::group::offsets::{DataSync, OffsetAndMetadata};
 use crate::record::{Offset, TopicPartition};
 
 /// What Kafka commits by if nothing is said.
@@ -60,38 +61,114 @@ impl Consumer {
     /// ```
     ///
     /// # Errors
-    /// [`IllegalState`](Error::IllegalState) without a group; else what writing may answer. The
-    /// former commit then stays.
+    /// Nothing is committed after an error, unless it [is indefinite](Error::is_indefinite).
+    /// * [`Fenced`](Error::Fenced): the consumer is no member any more, since it did not poll within
+    ///   `max.poll.interval.ms`; its next poll joins again.
+    /// * [`IllegalState`](Error::IllegalState): there is no group.
+    /// * [`GroupNotEmpty`](Error::GroupNotEmpty): the partitions were assigned by hand, and the group
+    ///   has members.
+    /// * What writing may answer.
     pub fn commit(&mut self) -> Result<()> {
+        self.commit_positions(DataSync::First)?.wait()
+    }
+
+    /// Like [`commit`](Self::commit), without waiting for the device: the commit is in force when this
+    /// returns, for whoever reads the group's offsets and whoever owns the partitions next. The
+    /// receipt tells when it is as safe as the broker's durability says, for which it can be waited,
+    /// blocking or as a future. It may be dropped.
+    ///
+    /// ```
+    /// # fn main() -> streamlog::Result<()> {
+    /// # use std::time::Duration;
+    /// # use streamlog::{Broker, TopicConfig};
+    /// # let broker = Broker::in_memory();
+    /// # broker.create_topic("clicks", TopicConfig::default())?;
+    /// let mut consumer = broker.group("dashboard").join(["clicks"])?;
+    /// let records = consumer.poll(Duration::ZERO)?;
+    /// let receipt = consumer.commit_async()?;
+    /// // … go on, and look later:
+    /// receipt.wait()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As `commit`; what can still fail afterwards comes out of the receipt.
+    pub fn commit_async(&mut self) -> Result<CommitReceipt> {
+        self.commit_positions(DataSync::Later)
+    }
+
+    fn commit_positions(&mut self, data: DataSync) -> Result<CommitReceipt> {
         self.broker.check_open()?;
-        self.refresh_assignment()?;
+        if self.membership.is_none() {
+            self.refresh_assignment()?;
+        }
+        // What was committed for a deleted topic is forgotten with it.
         let positions = self
             .assignment
             .iter()
-            .filter(|assigned| assigned.is_started());
+            .filter(|assigned| assigned.is_started() && assigned.partition().check_open().is_ok());
         let offsets: Vec<_> = positions.map(next_to_read).collect();
-        self.broker
-            .offsets()
-            .commit(&self.broker, self.required_group()?, &offsets)?;
+        let receipt = self.begin_commit(&offsets, data)?;
         self.uncommitted = false;
-        Ok(())
+        Ok(receipt)
     }
 
     /// Commits these offsets, all or none: for each partition, the *next* offset to read, which is
     /// one past the last record that was processed. An offset may go back. Positions stay.
     ///
     /// # Errors
-    /// [`IllegalState`](Error::IllegalState) without a group;
-    /// [`UnknownTopic`](Error::UnknownTopic) and [`UnknownPartition`](Error::UnknownPartition) for
-    /// one that does not exist, and nothing is committed.
+    /// Those of [`commit`](Self::commit); a member is [`Fenced`](Error::Fenced) also from partitions
+    /// that are not assigned to it. [`UnknownTopic`](Error::UnknownTopic) and
+    /// [`UnknownPartition`](Error::UnknownPartition) for what does not exist.
     pub fn commit_offsets(&mut self, offsets: &[(TopicPartition, Offset)]) -> Result<()> {
         self.broker.check_open()?;
-        let group = self.required_group()?;
-        let offsets: Vec<_> = offsets
-            .iter()
-            .map(|(partition, offset)| (partition.clone(), OffsetAndMetadata::at(*offset)))
-            .collect();
-        self.broker.offsets().commit(&self.broker, group, &offsets)
+        self.commit_now(&without_metadata(offsets))
+    }
+
+    /// [`commit_offsets`](Self::commit_offsets) without waiting for the device: see
+    /// [`commit_async`](Self::commit_async).
+    ///
+    /// # Errors
+    /// As `commit_offsets`.
+    pub fn commit_offsets_async(
+        &mut self,
+        offsets: &[(TopicPartition, Offset)],
+    ) -> Result<CommitReceipt> {
+        self.broker.check_open()?;
+        self.begin_commit(&without_metadata(offsets), DataSync::Later)
+    }
+
+    /// Commits, blocking, as the owner of these partitions or, without a group's division of them,
+    /// while the group has no members.
+    pub(super) fn commit_now(&self, offsets: &[(TopicPartition, OffsetAndMetadata)]) -> Result<()> {
+        self.begin_commit(offsets, DataSync::First)?.wait()
+    }
+
+    fn begin_commit(
+        &self,
+        offsets: &[(TopicPartition, OffsetAndMetadata)],
+        data: DataSync,
+    ) -> Result<CommitReceipt> {
+        let (broker, group) = (&self.broker, self.required_group()?);
+        let store = broker.offsets();
+        let Some(membership) = &self.membership else {
+            if self.subscription.is_to_topics() {
+                return Err(Error::Fenced {
+                    reason: "the consumer lost its place in the group".to_owned(),
+                });
+            }
+            return store.commit(broker, group, offsets, data, |write| {
+                store.coordinator().with_empty(group, write)
+            });
+        };
+        if offsets.is_empty() {
+            membership.with_owned([].iter(), || Ok(()))?;
+        }
+        store.commit(broker, group, offsets, data, |write| {
+            let partitions = offsets.iter().map(|(partition, _)| partition);
+            membership.with_owned(partitions, write)
+        })
     }
 
     /// The offset that the group committed for a partition, assigned or not; `None` if there is none.
@@ -109,7 +186,7 @@ impl Consumer {
     }
 
     fn required_group(&self) -> Result<&str> {
-        self.group.as_deref().ok_or(Error::IllegalState(
+        self.settings.group.as_deref().ok_or(Error::IllegalState(
             "the consumer has no group to commit to",
         ))
     }
@@ -119,7 +196,7 @@ impl Consumer {
         &self,
         partition: &TopicPartition,
     ) -> Result<Option<Committed<'_>>> {
-        let Some(group) = self.group.as_deref() else {
+        let Some(group) = self.settings.group.as_deref() else {
             return Ok(None);
         };
         let offsets = self.broker.offsets();
@@ -130,6 +207,7 @@ impl Consumer {
                 .is_some_and(|highest| highest < partition.partition());
         Ok(Some(Committed {
             group,
+            membership: self.membership.as_ref(),
             offset,
             added_since,
         }))
@@ -159,11 +237,20 @@ impl Consumer {
     }
 }
 
-fn next_to_read(assigned: &Assigned) -> (TopicPartition, OffsetAndMetadata) {
+pub(super) fn next_to_read(assigned: &Assigned) -> (TopicPartition, OffsetAndMetadata) {
     let (offset, leader_epoch) = assigned.position();
     let committed = OffsetAndMetadata {
         leader_epoch,
         ..OffsetAndMetadata::at(offset)
     };
     (assigned.id().clone(), committed)
+}
+
+fn without_metadata(
+    offsets: &[(TopicPartition, Offset)],
+) -> Vec<(TopicPartition, OffsetAndMetadata)> {
+    let offsets = offsets.iter();
+    offsets
+        .map(|(partition, offset)| (partition.clone(), OffsetAndMetadata::at(*offset)))
+        .collect()
 }

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!   subscribe, assign ─▶ subscription: which partitions ─▶ assignment: where to start in each
-//!   poll ─▶ fetch: batch after batch ─▶ run: checked records ─▶ records: what the caller sees
-//!   commit ─▶ group::offsets
+//!   poll ─▶ rebalance: news from the group? ─▶ fetch: batch after batch ─▶ run: checked records
+//!        ─▶ records: what the caller sees
+//!   commit ─▶ group: is it the owner? ─▶ group::offsets
 //! ```
 //! A consumer runs on its caller's thread alone, inside its calls. Invariants:
 //! * Positions move when `poll` returns records, so what `commit` writes is what callers were given.
@@ -17,6 +18,10 @@ mod assignment;
 mod builder;
 mod commit;
 pub(crate) mod fetch;
+mod listener;
+mod pattern;
+mod poll;
+mod rebalance;
 mod records;
 pub(crate) mod run;
 pub(crate) mod subscription;
@@ -24,21 +29,24 @@ pub(crate) mod subscription;
 mod tests;
 mod wakeup;
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use assignment::{Assigned, Room};
+use assignment::Assigned;
+use builder::Settings;
 use subscription::Subscription;
 
 pub use builder::ConsumerBuilder;
+pub use listener::RebalanceListener;
 pub use records::{ConsumerRecord, Header, RecordHeaders, Records, RecordsIter};
 pub use wakeup::WakeupHandle;
 
 use crate::broker::BrokerState;
-use crate::error::{Error, Result};
-use crate::group::members::Membership;
-use crate::reader::wait;
-use crate::record::{Offset, Position, TopicPartition};
+use crate::error::Result;
+use crate::group::coordinator::Membership;
+use crate::record::{Offset, TopicPartition};
 
 /// Between full looks, which also see wake-ups, errors and the clock, spinning looks this often only
 /// at the ends of the partitions: a microsecond or less.
@@ -77,21 +85,27 @@ const SHORTEST_PARK: Duration = Duration::from_millis(20);
 /// consumer.close()
 /// # }
 /// ```
-#[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each looked at in one place"
+)]
 pub struct Consumer {
     broker: Arc<BrokerState>,
-    group: Option<String>,
-    client_id: String,
-    auto_offset_reset: Option<Position>,
+    settings: Settings,
+    /// Between automatic commits, if there are any.
     auto_commit: Option<Duration>,
     /// When it was last tried to commit automatically, by the broker's monotonic clock.
     last_commit: Duration,
-    max_poll_records: usize,
-    fetch_max_bytes: usize,
-    busy_poll: Duration,
     subscription: Subscription,
-    /// Held while the consumer is its group's member.
+    /// Its place in the group, from a subscription until it leaves.
     membership: Option<Membership>,
+    listener: Option<Box<dyn RebalanceListener>>,
+    /// The listener is running.
+    in_listener: bool,
+    /// Assigned partitions that the listener has not been told of.
+    unannounced: BTreeSet<TopicPartition>,
+    /// A poll is under way.
+    polling: bool,
     /// Sorted by topic and number.
     assignment: Vec<Assigned>,
     /// The broker's topics as the assignment knows them.
@@ -108,20 +122,18 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    fn new(builder: ConsumerBuilder) -> Self {
-        let auto_commit = builder.auto_commit.interval(builder.group.is_some());
+    fn new(broker: Arc<BrokerState>, settings: Settings) -> Self {
         Self {
-            last_commit: builder.broker.clock().monotonic(),
-            broker: builder.broker,
-            group: builder.group,
-            client_id: builder.client_id,
-            auto_offset_reset: builder.auto_offset_reset,
-            auto_commit,
-            max_poll_records: builder.max_poll_records,
-            fetch_max_bytes: builder.fetch_max_bytes,
-            busy_poll: builder.busy_poll,
+            last_commit: broker.clock().monotonic(),
+            broker,
+            auto_commit: settings.auto_commit.interval(settings.group.is_some()),
+            settings,
             subscription: Subscription::None,
             membership: None,
+            listener: None,
+            in_listener: false,
+            unannounced: BTreeSet::new(),
+            polling: false,
             assignment: Vec::new(),
             topics_version: 0,
             all_started: false,
@@ -135,41 +147,36 @@ impl Consumer {
     /// The next records, at most `max_poll_records` of them: returns as soon as there are some, and
     /// with none after `timeout`. Partitions take turns.
     ///
-    /// Before it fetches, it commits what earlier polls returned, if an automatic commit is due.
+    /// Before it fetches, it commits what earlier polls returned, if an automatic commit is due, and
+    /// does its part if the group's partitions are divided anew: gives up what goes to other members,
+    /// takes on what comes, and tells the [listener](Self::on_rebalance).
     ///
     /// # Errors
     /// No position has moved after an error, and the next poll goes on, with the other partitions
     /// first. Records that were found before a failure are returned first.
-    /// * [`Wakeup`](Error::Wakeup): another thread asked for it.
-    /// * [`IllegalState`](Error::IllegalState): nothing is subscribed or assigned.
-    /// * [`Corrupt`](Error::Corrupt): the batch at a position is damaged. It is never skipped
+    /// * [`Wakeup`](crate::Error::Wakeup): another thread asked for it.
+    /// * [`IllegalState`](crate::Error::IllegalState): nothing is subscribed or assigned.
+    /// * [`Fenced`](crate::Error::Fenced): another consumer has this one's `group.instance.id`. A member that
+    ///   was fenced because it did not poll joins again instead, and goes on from what was committed.
+    /// * What the rebalance listener returned.
+    /// * [`Corrupt`](crate::Error::Corrupt): the batch at a position is damaged. It is never skipped
     ///   silently: seek past the offsets that the error names to go on without it.
-    /// * [`NoCommittedOffset`](Error::NoCommittedOffset), [`LogTruncated`](Error::LogTruncated),
-    ///   [`OffsetOutOfRange`](Error::OffsetOutOfRange): only without a reset policy.
+    /// * [`NoCommittedOffset`](crate::Error::NoCommittedOffset), [`LogTruncated`](crate::Error::LogTruncated),
+    ///   [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange): only without a reset policy.
     /// * What a commit may answer, from the automatic one; it is tried again an interval later.
     pub fn poll(&mut self, timeout: Duration) -> Result<Records> {
-        self.prepare()?;
-        self.commit_if_due()?;
-        let records = self.fetch()?;
-        if !records.is_empty() || timeout.is_zero() {
-            return Ok(records);
-        }
-        let start = Instant::now();
-        let deadline = start.checked_add(timeout);
-        if !self.busy_poll.is_zero() {
-            let records = self.spin_until(start.checked_add(self.busy_poll.min(timeout)))?;
-            if !records.is_empty() {
-                return Ok(records);
-            }
-        }
-        self.wait_until(deadline)
+        self.check_not_in_listener()?;
+        self.begin_poll();
+        let records = self.poll_until(timeout);
+        self.end_poll();
+        records
     }
 
     /// The next offset that poll will return from an assigned partition (or a lower one, where
     /// records are missing). It moves when poll returns, not when records are processed.
     ///
     /// # Errors
-    /// [`IllegalState`](Error::IllegalState) if the partition is not assigned; before the first poll
+    /// [`IllegalState`](crate::Error::IllegalState) if the partition is not assigned; before the first poll
     /// also what looking up the start may answer.
     pub fn position(&self, partition: &TopicPartition) -> Result<Offset> {
         self.broker.check_open()?;
@@ -208,177 +215,51 @@ impl Consumer {
 
     /// The group, if the consumer was given one.
     pub fn group(&self) -> Option<&str> {
-        self.group.as_deref()
+        self.settings.group.as_deref()
     }
 
     /// The name it was given for people to read (`client.id`).
     pub fn client_id(&self) -> &str {
-        &self.client_id
+        &self.settings.client_id
     }
 
-    /// Commits the positions, if automatic commits are on, and leaves the group.
+    /// Commits the positions, if automatic commits are on, tells the listener, and leaves the group:
+    /// other members take the partitions over at once. The place of a
+    /// [static member](ConsumerBuilder::group_instance_id) is kept for a while.
     ///
     /// # Errors
-    /// What the commit may answer. The consumer is gone all the same.
+    /// What the commit or the listener answered. The consumer is gone all the same.
     pub fn close(mut self) -> Result<()> {
-        if self.auto_commit.is_some() && self.uncommitted {
-            self.commit()?;
-        }
-        Ok(())
+        // Until it has left, nobody takes its partitions for being late.
+        self.begin_poll();
+        let committed = if self.auto_commit.is_some() && self.uncommitted {
+            self.commit()
+        } else {
+            Ok(())
+        };
+        committed.and(self.leave_orderly())
     }
 
     #[cfg(test)]
     pub(crate) fn broker(&self) -> &Arc<BrokerState> {
         &self.broker
     }
+}
 
-    /// What every look for records starts with.
-    fn prepare(&mut self) -> Result<()> {
-        self.broker.check_open()?;
-        if self.wakeup.take_request() {
-            return Err(Error::Wakeup);
-        }
-        if matches!(self.subscription, Subscription::None) {
-            return Err(Error::IllegalState(
-                "nothing to poll: call `subscribe` or `assign` first",
-            ));
-        }
-        self.refresh_assignment()
-    }
-
-    /// Records that are readable now.
-    fn fetch(&mut self) -> Result<Records> {
-        self.start_all()?;
-        let count = self.assignment.len();
-        let mut room = Room {
-            records: self.max_poll_records,
-            bytes: self.fetch_max_bytes,
-        };
-        let mut records = Records::with_capacity(self.last_run_count);
-        for turn in 0..count {
-            let index = (self.first + turn) % count;
-            let assigned = &mut self.assignment[index];
-            if assigned.is_idle() {
-                continue;
-            }
-            let taken = assigned.take(&mut records, &mut room, self.auto_offset_reset);
-            if matches!(taken, Err(Error::Closed(_))) && self.broker.check_open().is_ok() {
-                // Its topic was deleted meanwhile: the next look at the topics drops it.
-                continue;
-            }
-            if let Err(error) = taken {
-                if matches!(error, Error::Closed(_)) && self.topics_changed() {
-                    // Its topic was deleted a moment ago; the next look takes it out.
-                    continue;
-                }
-                if records.is_empty() {
-                    // The others come first next time: one bad partition does not starve them.
-                    self.first = (index + 1) % count;
-                    return Err(error);
-                }
-                // The position stayed, so the next poll meets the error again.
-                self.first = index;
-                break;
-            }
-            if room.is_used_up() {
-                self.first = (index + 1) % count;
-                break;
-            }
-        }
-        self.uncommitted |= !records.is_empty();
-        self.last_run_count = records.run_count();
-        Ok(records)
-    }
-
-    /// Gives a position to every partition that has none.
-    fn start_all(&mut self) -> Result<()> {
-        if self.all_started {
-            return Ok(());
-        }
-        for index in 0..self.assignment.len() {
-            if !self.assignment[index].is_started() {
-                let point = self.starting_point(&self.assignment[index])?;
-                self.assignment[index].start_at(point);
-                self.uncommitted = true;
-            }
-        }
-        self.all_started = true;
-        Ok(())
-    }
-
-    fn starting_point(&self, assigned: &Assigned) -> Result<(Offset, i32)> {
-        assigned.starting_point(self.auto_offset_reset, || {
-            self.committed_start(assigned.id())
-        })
-    }
-
-    /// Looks again and again until there are records or time is up (`None`: never).
-    fn spin_until(&mut self, deadline: Option<Instant>) -> Result<Records> {
-        while deadline.is_none_or(|deadline| Instant::now() < deadline) {
-            for _ in 0..SPINS_PER_LOOK {
-                if !self.assignment.iter().all(Assigned::is_idle) {
-                    break;
-                }
-                std::hint::spin_loop();
-            }
-            self.prepare()?;
-            self.commit_if_due()?;
-            let records = self.fetch()?;
-            if !records.is_empty() {
-                return Ok(records);
-            }
-        }
-        Ok(Records::default())
-    }
-
-    /// Sleeps until there are records or time is up (`None`: never).
-    fn wait_until(&mut self, deadline: Option<Instant>) -> Result<Records> {
-        loop {
-            // Everything that could wake us is registered before the look that decides to park.
-            self.wakeup.waiter().reset();
-            self.broker.topic_waiters().register(self.wakeup.waiter());
-            self.prepare()?;
-            for assigned in self.assignment.iter().filter(|assigned| !assigned.paused) {
-                assigned
-                    .partition()
-                    .waiters()
-                    .register(self.wakeup.waiter());
-            }
-            self.commit_if_due()?;
-            let records = self.fetch()?;
-            if !records.is_empty() {
-                return Ok(records);
-            }
-            let until_commit = self.until_commit().map(|wait| wait.max(SHORTEST_PARK));
-            let time_to_commit = until_commit.and_then(|wait| Instant::now().checked_add(wait));
-            let wait_until = [deadline, time_to_commit].into_iter().flatten().min();
-            let woken = wait(self.wakeup.waiter(), wait_until);
-            if !woken && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Ok(Records::default());
-            }
-        }
-    }
-
-    /// Takes the consumer out of the lists of those who wait. It stays there between polls, until
-    /// something wakes it: registering again then costs nothing.
-    fn stop_waiting(&self) {
-        self.broker.topic_waiters().unregister(self.wakeup.waiter());
-        self.stop_waiting_for_records();
-    }
-
-    /// The same for partitions alone: news of topics are still waited for.
-    fn stop_waiting_for_records(&self) {
-        for assigned in &self.assignment {
-            assigned
-                .partition()
-                .waiters()
-                .unregister(self.wakeup.waiter());
-        }
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer")
+            .field("group", &self.settings.group)
+            .field("member_id", &self.member_id())
+            .field("subscription", &self.subscription)
+            .field("assignment", &self.assignment())
+            .finish_non_exhaustive()
     }
 }
 
 impl Drop for Consumer {
     fn drop(&mut self) {
         self.stop_waiting();
+        self.leave();
     }
 }

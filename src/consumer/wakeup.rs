@@ -32,6 +32,11 @@ impl WakeupHandle {
         self.shared.waiter.wake();
     }
 
+    /// True if a wake-up was requested.
+    pub(super) fn is_requested(&self) -> bool {
+        self.shared.requested.load(Ordering::SeqCst)
+    }
+
     /// True, once, after a wake-up was requested.
     pub(super) fn take_request(&self) -> bool {
         // The load alone is what a poll pays as a rule.

@@ -27,7 +27,6 @@ pub(crate) struct StoredName {
 
 impl OffsetStore {
     /// The generation that was stored of a group; 0 for one that nothing is stored of.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for groups with members"))]
     pub(crate) fn generation(&self, broker: &BrokerState, group: &str) -> Result<i32> {
         if let Some(waiting) = self.waiting_records.lock().get(group) {
             return Ok(waiting.generation);
@@ -43,7 +42,6 @@ impl OffsetStore {
     /// the state is kept in memory, and written ahead of that commit.
     ///
     /// It does not wait for the device: a commit that does carries it along, for it is in the same log.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for groups with members"))]
     pub(crate) fn record_state(
         &self,
         broker: &BrokerState,

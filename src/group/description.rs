@@ -156,20 +156,39 @@ impl LiveGroup {
     }
 }
 
-/// The live side of a group; `None` if it has no member. A group has one member for now, of which nothing
-/// more is known than that it is there.
+/// The live side of a group; `None` if it has no member.
 fn members_of(broker: &BrokerState, group: &str) -> Option<LiveGroup> {
-    let is_live = broker.offsets().members().is_live(group);
-    is_live.then(|| LiveGroup {
-        state: GroupState::Stable,
-        ..LiveGroup::none(&StoredGroup::default())
+    let view = broker.offsets().coordinator().view(group)?;
+    let members = view.members.into_iter().map(|member| MemberDescription {
+        member_id: member.id.to_string(),
+        instance_id: member.instance_id,
+        client_id: member.client_id,
+        host: member.host,
+        generation: member.generation,
+        assignment: member.owned,
+    });
+    Some(LiveGroup {
+        state: state_of(view.is_settled),
+        generation: view.generation,
+        assignor: view.assignor,
+        members: members.collect(),
     })
+}
+
+fn state_of(is_settled: bool) -> GroupState {
+    if is_settled {
+        GroupState::Stable
+    } else {
+        GroupState::Reconciling
+    }
 }
 
 /// The groups that have members, with what they are doing.
 fn live_groups(broker: &BrokerState) -> BTreeMap<String, GroupState> {
-    let names = broker.offsets().members().live_groups().into_iter();
-    names.map(|name| (name, GroupState::Stable)).collect()
+    let groups = broker.offsets().coordinator().live_groups().into_iter();
+    groups
+        .map(|(name, is_settled)| (name, state_of(is_settled)))
+        .collect()
 }
 
 /// See [`Broker::groups`](crate::Broker::groups).

@@ -52,10 +52,7 @@ pub(crate) struct Expiry {
 pub(crate) enum Liveness {
     /// Nobody.
     Gone,
-    /// Members that may be about to change what they subscribe to: everything is kept.
-    Live,
     /// Members that subscribe to these topics.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for groups with members"))]
     Subscribed(BTreeSet<String>),
 }
 
@@ -118,17 +115,23 @@ impl Upkeep for OffsetStore {
             Ok(())
         };
         let shortened = self.shorten();
-        (outcome.and(shortened), *self.expiry.next.lock())
+        let members = self.coordinator().remove_late(now);
+        let expiry = *self.expiry.next.lock();
+        let next = [members, expiry].into_iter().flatten().min();
+        (outcome.and(shortened), next)
+    }
+
+    fn resumed(&self, now: Duration) {
+        self.coordinator().forgive(now);
     }
 }
 
 impl OffsetStore {
     /// Which of a group's offsets are in use.
     fn liveness(&self, group: &str) -> Liveness {
-        if self.members().is_live(group) {
-            Liveness::Live
-        } else {
-            Liveness::Gone
+        match self.coordinator().subscribed_topics(group) {
+            Some(topics) => Liveness::Subscribed(topics),
+            None => Liveness::Gone,
         }
     }
 
@@ -191,9 +194,8 @@ impl OffsetStore {
             written.map(drop)
         };
         match liveness {
-            Liveness::Live => Ok(()),
             Liveness::Subscribed(_) => write(),
-            Liveness::Gone => match self.members().with_empty(name, write) {
+            Liveness::Gone => match self.coordinator().with_empty(name, write) {
                 Err(Error::GroupNotEmpty { .. }) => Ok(()),
                 other => other,
             },
@@ -211,7 +213,6 @@ fn expired(
 ) -> Vec<Change> {
     let empty_since = empty_since(group, now);
     let is_over = |partition: &TopicPartition, committed: &OffsetAndMetadata| match liveness {
-        Liveness::Live => false,
         Liveness::Subscribed(topics) => {
             !topics.contains(partition.topic()) && committed.commit_timestamp <= limit
         }
@@ -312,7 +313,6 @@ mod tests {
     #[test]
     fn a_live_group_keeps_what_it_subscribes_to() {
         let group = group(Some(GroupRecord::of_consumers(3, None)));
-        assert_eq!(after(&group, &Liveness::Live, 999), []);
         let subscribed = |topics: &[&str]| {
             Liveness::Subscribed(topics.iter().map(|&topic| topic.to_owned()).collect())
         };

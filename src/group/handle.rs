@@ -1,7 +1,7 @@
 //! The handle of a group: join it, look at it, move it, delete it.
 //!
 //! Everything that changes a group behind its members' backs needs it to be without members, and keeps
-//! them out until it is done ([`GroupMembers::with_empty`](super::members::GroupMembers::with_empty)).
+//! them out until it is done ([`Coordinator::with_empty`](super::coordinator::Coordinator::with_empty)).
 //!
 //! Elsewhere: what is stored ([`admin`](super::admin)), what is said of a group
 //! ([`description`](super::description)), where a reset leads ([`reset`](super::reset)), being a member
@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::description::{self, GroupDescription};
-use super::offsets::OffsetAndMetadata;
+use super::offsets::{DataSync, OffsetAndMetadata};
 use super::reset::{self, OffsetReset, ResetOffset};
 use crate::broker::BrokerState;
 use crate::consumer::{Consumer, ConsumerBuilder};
@@ -337,8 +337,8 @@ impl ConsumerGroup {
 
     /// Keeps members out while something is done to the group.
     fn while_empty<T>(&self, action: impl FnOnce() -> Result<T>) -> Result<T> {
-        let members = self.broker.offsets().members();
-        members.with_empty(&self.name, action)
+        let coordinator = self.broker.offsets().coordinator();
+        coordinator.with_empty(&self.name, action)
     }
 
     fn commit_all<'a>(
@@ -349,6 +349,15 @@ impl ConsumerGroup {
             .map(|(partition, offset)| (partition.clone(), OffsetAndMetadata::at(offset)))
             .collect();
         let store = self.broker.offsets();
-        store.commit(&self.broker, &self.name, &offsets)
+        // Under the lock of `while_empty`.
+        store
+            .commit(
+                &self.broker,
+                &self.name,
+                &offsets,
+                DataSync::First,
+                |write| write(),
+            )?
+            .wait()
     }
 }

@@ -1,21 +1,27 @@
-//! Consumer groups: who is in them, how far they have come, and looking after them.
+//! Consumer groups: who is in them, who owns which partition, how far they have come.
 //!
 //! ```text
-//!   commit, fetch ─▶ offsets ─▶ offset_log: one partition of `__consumer_offsets`, in memory
+//!   consumer ─▶ coordinator: members, locks ─▶ state: targets, owners ─▶ assignor
+//!            ◀─ signal: news, without a lock
+//!   commit ─▶ coordinator: is it the owner? ─▶ offsets ─▶ offset_log: one partition of
+//!                                                         `__consumer_offsets`, in memory
 //!   ConsumerGroup: handle ─▶ admin: list, delete │ reset: where to │ description: what there is
-//!   housekeeping ─▶ expiry: forgets what nobody uses
+//!   housekeeping ─▶ expiry: forgets what nobody uses, and removes members that are late
 //! ```
 
 mod admin;
 pub(crate) mod assignor;
+pub(crate) mod commit;
+pub(crate) mod coordinator;
 pub(crate) mod description;
 mod expiry;
 mod handle;
-pub(crate) mod members;
 mod offset_log;
 pub(crate) mod offsets;
 mod replay;
 mod reset;
+pub(crate) mod signal;
+pub(crate) mod state;
 mod stored;
 #[cfg(test)]
 mod tests;

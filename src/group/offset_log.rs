@@ -62,6 +62,10 @@ impl OffsetLog {
         }
     }
 
+    pub(super) fn partition(&self) -> &Arc<PartitionState> {
+        &self.log
+    }
+
     /// Blocks until everything below `end` is on the device.
     pub(super) fn wait_durable(&self, end: Offset) -> Result<()> {
         self.log.wait_durable(end)

@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::commit::CommitReceipt;
+use super::coordinator::Coordinator;
 use super::expiry::Expiry;
-use super::members::GroupMembers;
 use super::offset_log::OffsetLog;
 pub(crate) use super::stored::OffsetAndMetadata;
 use super::stored::{Change, Changed, GroupRecord, Groups};
@@ -35,6 +36,16 @@ pub(crate) const CONSUMER_OFFSETS: &str = "__consumer_offsets";
 /// Longest metadata string of a commit, in bytes (`offset.metadata.max.bytes`).
 const LONGEST_METADATA: usize = 4096;
 
+/// When a durable commit has the records below its offsets made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DataSync {
+    /// Before it is written.
+    First,
+    /// When its receipt is waited for; until then opening after a power loss may find the commit
+    /// beyond the records, and moves it back.
+    Later,
+}
+
 /// What opening after a crash did to a committed offset that lay beyond its partition's end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClampedOffset {
@@ -50,7 +61,7 @@ pub(crate) struct ClampedOffset {
 pub(crate) struct OffsetStore {
     /// The topic's partitions in order, once the topic exists.
     logs: OnceLock<Vec<OffsetLog>>,
-    members: GroupMembers,
+    coordinator: Coordinator,
     pub(super) expiry: Arc<Expiry>,
     pub(super) storage: Arc<dyn Storage>,
     /// Records of groups that are to be written once the topic exists. In the lock order behind the
@@ -70,7 +81,7 @@ impl OffsetStore {
         let expiry = Expiry::new(retention, Arc::clone(clock), Arc::clone(housekeeping));
         let store = Arc::new(Self {
             logs: OnceLock::new(),
-            members: GroupMembers::default(),
+            coordinator: Coordinator::default(),
             expiry: Arc::new(expiry),
             storage,
             waiting_records: Mutex::default(),
@@ -81,21 +92,26 @@ impl OffsetStore {
     }
 
     /// Who is in which group.
-    pub(crate) fn members(&self) -> &GroupMembers {
-        &self.members
+    pub(crate) fn coordinator(&self) -> &Coordinator {
+        &self.coordinator
     }
 
-    /// Commits all or none of these offsets for a group. Those that are committed already cost
-    /// nothing. Returns when the commit is as safe as the broker's durability says; a durable commit
-    /// makes the data below it durable first (barrier W5).
+    /// Commits all or none of these offsets for a group; those that are committed already cost
+    /// nothing. `admit` says whether it may, calls what it is given to write, and keeps the answer
+    /// true until that returns.
+    ///
+    /// The commit is in force when this returns. Its receipt says when it is as safe as the broker's
+    /// durability says; the records below the offsets are then as safe (barrier W5).
     pub(crate) fn commit(
         &self,
         broker: &BrokerState,
         group: &str,
         offsets: &[(TopicPartition, OffsetAndMetadata)],
-    ) -> Result<()> {
+        data: DataSync,
+        admit: impl FnOnce(&mut dyn FnMut() -> Result<Offset>) -> Result<Offset>,
+    ) -> Result<CommitReceipt> {
         if offsets.is_empty() {
-            return Ok(());
+            return Ok(CommitReceipt::default());
         }
         let partitions = offsets
             .iter()
@@ -105,25 +121,35 @@ impl OffsetStore {
             })
             .collect::<Result<Vec<_>>>()?;
         let log = home(self.logs_or_create(broker)?, group)?;
-        let synced = broker.durability() == Durability::Synced;
-        if synced {
-            for (partition, (_, committed)) in partitions.iter().zip(offsets) {
-                // A commit may lie beyond the end, as in Kafka; there is nothing to wait for there.
-                partition.wait_durable(committed.offset.min(partition.high_watermark()))?;
+        let mut pending = Vec::new();
+        if broker.durability() == Durability::Synced {
+            let committed = offsets.iter().map(|(_, committed)| committed.offset);
+            // A commit may lie beyond the end, as in Kafka; there is nothing to wait for there.
+            let ends = partitions
+                .into_iter()
+                .zip(committed)
+                .map(|(partition, offset)| {
+                    let end = offset.min(partition.high_watermark());
+                    (partition, end)
+                });
+            pending.extend(ends);
+            if data == DataSync::First {
+                CommitReceipt::new(std::mem::take(&mut pending)).wait()?;
             }
         }
-        let end = log.write(broker.clock().wall(), |_| {
-            // Again, under the lock: a topic that is deleted from here on finds these and forgets them.
-            for (partition, _) in offsets {
-                find_partition(broker, partition)?;
-            }
-            Ok(changes_of(group, offsets))
+        let end = admit(&mut || {
+            log.write(broker.clock().wall(), |_| {
+                // Again, under the lock: a topic that is deleted from here on finds these and forgets them.
+                for (partition, _) in offsets {
+                    find_partition(broker, partition)?;
+                }
+                Ok(changes_of(group, offsets))
+            })
         })?;
-        if synced {
-            log.wait_durable(end)
-        } else {
-            Ok(())
+        if broker.durability() == Durability::Synced {
+            pending.push((Arc::clone(log.partition()), end));
         }
+        Ok(CommitReceipt::new(pending))
     }
 
     /// What a group committed for a partition.

@@ -2,6 +2,7 @@
 
 mod committing;
 mod damage;
+mod groups;
 mod polling;
 mod starting;
 mod views;

@@ -296,7 +296,7 @@ fn subscribing_and_assigning_exclude_each_other() {
     ));
     assert_eq!(consumer.subscription(), ["t"]);
     assert_eq!(consumer.assignment(), [id("t", 0), id("t", 1)]);
-    consumer.unsubscribe();
+    consumer.unsubscribe().unwrap();
     consumer.assign(&[id("t", 1)]).unwrap();
     assert!(matches!(
         consumer.subscribe(["t"]),

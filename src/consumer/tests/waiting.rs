@@ -100,6 +100,10 @@ impl Clock for AppendingClock {
         }
         Duration::ZERO
     }
+
+    fn coarse_monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 #[test]

@@ -67,11 +67,15 @@ fn expired_offsets_stay_away_after_a_restart() {
 #[test]
 fn offsets_of_a_group_with_a_member_do_not_expire() {
     let (_, clock, broker) = broker_with_group();
-    let consumer = broker.group("g").join(["t"]).unwrap();
+    let builder = broker.consumer().group("g").max_poll_interval(DAY * 365);
+    let mut consumer = builder.build().unwrap();
+    consumer.subscribe(["t"]).unwrap();
     pass(&clock, &broker, DAY * 30);
     pass(&clock, &broker, DAY * 30);
     assert_eq!(broker.group("g").export().unwrap(), [(id(0), 3)]);
     drop(consumer);
+    pass(&clock, &broker, DAY * 6);
+    assert_eq!(broker.group("g").export().unwrap(), [(id(0), 3)]);
     pass(&clock, &broker, DAY);
     assert_eq!(broker.group("g").export().unwrap(), []);
 }

@@ -12,7 +12,7 @@ mod storage;
 
 use std::sync::Arc;
 
-use super::offsets::{CONSUMER_OFFSETS, OffsetAndMetadata};
+use super::offsets::{CONSUMER_OFFSETS, DataSync, OffsetAndMetadata};
 use crate::broker::BrokerState;
 use crate::format::Compression;
 use crate::format::batch::{BatchBuilder, ProducerStamp};
@@ -57,7 +57,15 @@ fn id(number: u32) -> TopicPartition {
 fn commit(broker: &BrokerState, group: &str, number: u32, committed: OffsetAndMetadata) {
     broker
         .offsets()
-        .commit(broker, group, &[(id(number), committed)])
+        .commit(
+            broker,
+            group,
+            &[(id(number), committed)],
+            DataSync::First,
+            |write| write(),
+        )
+        .unwrap()
+        .wait()
         .unwrap();
 }
 

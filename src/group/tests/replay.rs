@@ -83,7 +83,13 @@ fn records_that_break_the_schema_fail_their_groups_and_no_others() {
             offsets.fetch(&broker, "g", &id(0)),
             Err(Error::Corrupt { .. })
         ));
-        let refused = offsets.commit(&broker, "g", &[(id(0), OffsetAndMetadata::at(1))]);
+        let refused = offsets.commit(
+            &broker,
+            "g",
+            &[(id(0), OffsetAndMetadata::at(1))],
+            DataSync::First,
+            |write| write(),
+        );
         assert!(matches!(refused, Err(Error::Corrupt { .. })));
     }
     assert_eq!(fetch(&broker, "other", 0), Some(2));

@@ -59,7 +59,13 @@ fn metadata_has_a_limit() {
             metadata,
             ..OffsetAndMetadata::at(1)
         };
-        broker.offsets().commit(&broker, "g", &[(id(0), committed)])
+        broker.offsets().commit(
+            &broker,
+            "g",
+            &[(id(0), committed)],
+            DataSync::First,
+            |write| write(),
+        )
     };
     with(4096).unwrap();
     assert!(matches!(with(4097), Err(Error::InvalidRecord { .. })));

@@ -261,7 +261,17 @@ impl World {
         let Some(consumer) = &mut self.consumer else {
             return Ok(());
         };
-        said(consumer.consumer.commit_offsets(&[(id.clone(), offset)]))?;
+        let is_owner = consumer.consumer.assignment().contains(&id);
+        let committed = consumer.consumer.commit_offsets(&[(id.clone(), offset)]);
+        if is_owner {
+            said(committed)?;
+            self.committed.insert(id.clone(), offset);
+        } else {
+            require!(
+                matches!(committed, Err(Error::Fenced { .. })),
+                "a commit for {id}, which is not assigned yet: {committed:?}"
+            );
+        }
         let unknown = TopicPartition::new(id.topic(), 99);
         let refused = consumer
             .consumer
@@ -270,7 +280,6 @@ impl World {
             matches!(refused, Err(Error::UnknownPartition { .. })),
             "a commit for partition 99: {refused:?}"
         );
-        self.committed.insert(id, offset);
         self.compare_commits()
     }
 

@@ -1,0 +1,611 @@
+//! One group: its members, what each is to have (its *target*), and who owns what right now.
+//!
+//! ```text
+//!   join, leave, topics change ─▶ rebalance: the assignor makes new targets, the generation rises
+//!   a member's next step:  owned - target ─▶ Revoke: it stops, commits, and releases
+//!                          target - owned, where nobody owns it ─▶ Assign: it is the owner now
+//! ```
+//! This is the shape of KIP-848: no barrier, no leader; each member moves at its own pace, and what
+//! does not move never stops. Invariants:
+//! * A partition has at most one owner. It becomes free only when its owner releases it, or is
+//!   removed: then nothing the former owner does counts any more.
+//! * Targets do not overlap, whatever an assignor says.
+//! * Whoever has a next step has been told, and is until it is [settled](Step::Settled).
+//!
+//! Plain data under the group's lock: no I/O, and time comes in from outside. Elsewhere: the lock,
+//! and who calls ([`coordinator`](super::coordinator)); what a member does in each step
+//! (`consumer::rebalance`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::assignor::{Assignor, MemberSubscription};
+use super::signal::Signal;
+use crate::error::{Error, Result};
+use crate::record::{Offset, TopicPartition};
+
+/// Names one membership: never used again, so whoever knows it can be told from a successor.
+pub(crate) type MemberId = Arc<str>;
+
+/// What a member subscribes to, and what is known about it at the time.
+pub(crate) struct Subscribed<'a> {
+    pub(crate) topics: BTreeSet<String>,
+    /// How many partitions a topic has; `None` if there is no such topic.
+    pub(crate) count: &'a dyn Fn(&str) -> Option<u32>,
+    /// The broker's monotonic time.
+    pub(crate) now: Duration,
+}
+
+/// Why a static member is none any more.
+pub(crate) const REPLACED: &str = "another consumer joined with the same group.instance.id";
+
+/// What a member says of itself when it joins.
+#[derive(Debug, Clone)]
+pub(crate) struct Profile {
+    /// The name of a static member (`group.instance.id`).
+    pub(crate) instance_id: Option<String>,
+    pub(crate) client_id: String,
+    /// The thread that joined.
+    pub(crate) host: String,
+    pub(crate) assignor: Arc<dyn Assignor>,
+    /// How long it may go without a poll, and take to give partitions up.
+    pub(crate) max_poll_interval: Duration,
+    /// How long the place of a static member is kept when it leaves.
+    pub(crate) session_timeout: Duration,
+}
+
+/// One member.
+#[derive(Debug)]
+struct Member {
+    profile: Profile,
+    topics: BTreeSet<String>,
+    signal: Arc<Signal>,
+    /// What it is to own.
+    target: BTreeSet<TopicPartition>,
+    /// What it owns. Its own view may lag behind only in having less.
+    owned: BTreeSet<TopicPartition>,
+    /// The generation it has caught up with.
+    generation: i32,
+    /// Since when it owns more than its target.
+    revoking_since: Option<Duration>,
+    /// Since when a static member is gone, with its place kept.
+    away_since: Option<Duration>,
+}
+
+/// What a member has to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Stop reading these, then release them.
+    Revoke(Vec<TopicPartition>),
+    /// Read these from now on.
+    Assign(Vec<Granted>),
+    /// Nothing until there are news.
+    Settled,
+    /// It is no member any more.
+    Fenced(Fence),
+}
+
+/// A partition that a member owns from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Granted {
+    pub(crate) partition: TopicPartition,
+    /// It came to be while the group had members: none of its records is old.
+    pub(crate) added: bool,
+}
+
+/// Why a member is none any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fence {
+    /// It did not poll, or did not give up partitions, for `max.poll.interval.ms`.
+    Late,
+    /// Another consumer joined with its `group.instance.id`.
+    Replaced,
+}
+
+/// One member, to look at.
+#[derive(Debug, Clone)]
+pub(crate) struct MemberView {
+    pub(crate) id: MemberId,
+    pub(crate) instance_id: Option<String>,
+    pub(crate) client_id: String,
+    pub(crate) host: String,
+    pub(crate) owned: Vec<TopicPartition>,
+    pub(crate) generation: i32,
+}
+
+/// See the module's description.
+#[derive(Debug, Default)]
+pub(super) struct GroupMembers {
+    generation: i32,
+    members: BTreeMap<MemberId, Member>,
+    owners: BTreeMap<TopicPartition, MemberId>,
+    /// Subscribed topics that exist, with their partitions, as the targets know them.
+    partitions: BTreeMap<String, u32>,
+    /// From which number on a topic's partitions came to be while there were members.
+    first_added: BTreeMap<String, u32>,
+    /// Where the reset policy had the group begin: an owner that dies without a commit does not move it.
+    starts: BTreeMap<TopicPartition, Offset>,
+    /// Static members that were replaced and have not left yet.
+    replaced: BTreeSet<MemberId>,
+    /// Members are idle since then at the earliest: the process was not running before.
+    forgiven: Duration,
+}
+
+impl GroupMembers {
+    pub(super) fn generation(&self) -> i32 {
+        self.generation
+    }
+
+    /// Goes on from the generation that a former process had come to.
+    pub(super) fn resume_generation(&mut self, generation: i32) {
+        self.generation = self.generation.max(generation);
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(super) fn is_member(&self, id: &MemberId) -> bool {
+        self.members.contains_key(id)
+    }
+
+    /// The topics that members subscribe to.
+    pub(super) fn topics(&self) -> BTreeSet<String> {
+        let members = self.members.values();
+        members
+            .flat_map(|member| member.topics.iter().cloned())
+            .collect()
+    }
+
+    /// True if every member owns what it is to own.
+    pub(super) fn is_settled(&self) -> bool {
+        let mut present = self.members.values().filter(|member| member.is_present());
+        present.all(|member| member.owned == member.target)
+    }
+
+    /// The name of the assignor that all members agree on.
+    pub(super) fn assignor(&self) -> Option<&str> {
+        let first = self.members.values().next()?;
+        Some(first.profile.assignor.name())
+    }
+
+    pub(super) fn views(&self) -> Vec<MemberView> {
+        let views = self.members.iter().map(|(id, member)| MemberView {
+            id: Arc::clone(id),
+            instance_id: member.profile.instance_id.clone(),
+            client_id: member.profile.client_id.clone(),
+            host: member.profile.host.clone(),
+            owned: member.owned.iter().cloned().collect(),
+            generation: member.generation,
+        });
+        views.collect()
+    }
+
+    /// Adds a member. One that comes with the instance id of another takes its place, without
+    /// moving anything if it subscribes to the same topics (KIP-345).
+    pub(super) fn join(
+        &mut self,
+        id: MemberId,
+        profile: Profile,
+        signal: Arc<Signal>,
+        subscribed: Subscribed<'_>,
+    ) -> Result<()> {
+        let Subscribed { topics, count, now } = subscribed;
+        let place = profile.instance_id.as_deref();
+        let place = place.and_then(|instance| self.find_instance(instance));
+        self.check_assignor(&profile, place.as_ref())?;
+        let mut member = Member::new(profile, signal, topics, self.generation);
+        let mut same_subscription = false;
+        if let Some(former) = place.and_then(|former| self.replace(&former)) {
+            same_subscription = former.topics == member.topics && former.revoking_since.is_none();
+            member.target = former.target;
+        }
+        self.note_known(&member.topics, count);
+        self.members.insert(id, member);
+        let counts_changed = self.count_partitions(count);
+        if !same_subscription || counts_changed {
+            self.rebalance(now);
+        }
+        Ok(())
+    }
+
+    /// A member subscribes to these topics instead.
+    pub(super) fn subscribe(&mut self, id: &MemberId, subscribed: Subscribed<'_>) {
+        self.note_known(&subscribed.topics, subscribed.count);
+        self.change_topics(id, subscribed);
+    }
+
+    /// Topics or partitions came or went; these are what the member's subscription means now.
+    pub(super) fn refresh(&mut self, id: &MemberId, subscribed: Subscribed<'_>) {
+        for topic in &subscribed.topics {
+            self.first_added.entry(topic.clone()).or_insert(0);
+        }
+        self.change_topics(id, subscribed);
+    }
+
+    fn change_topics(&mut self, id: &MemberId, subscribed: Subscribed<'_>) {
+        let Subscribed { topics, count, now } = subscribed;
+        let Some(member) = self.members.get_mut(id) else {
+            return;
+        };
+        let changed = std::mem::replace(&mut member.topics, topics) != member.topics;
+        let counts_changed = self.count_partitions(count);
+        if changed || counts_changed {
+            self.rebalance(now);
+        }
+    }
+
+    /// What a member has to do. Its granted partitions are its own when this returns.
+    pub(super) fn next_step(&mut self, id: &MemberId) -> Step {
+        let Some(member) = self.members.get_mut(id) else {
+            let replaced = self.replaced.contains(id);
+            return Step::Fenced(if replaced {
+                Fence::Replaced
+            } else {
+                Fence::Late
+            });
+        };
+        let surplus: Vec<_> = member.owned.difference(&member.target).cloned().collect();
+        if !surplus.is_empty() {
+            return Step::Revoke(surplus);
+        }
+        member.generation = self.generation;
+        let missing = member.target.difference(&member.owned);
+        let free: Vec<_> = missing
+            .filter(|partition| !self.owners.contains_key(partition))
+            .cloned()
+            .collect();
+        if free.is_empty() {
+            member.signal.take_news();
+            return Step::Settled;
+        }
+        let grant = |partition: TopicPartition| {
+            member.owned.insert(partition.clone());
+            self.owners.insert(partition.clone(), Arc::clone(id));
+            let first_added = self.first_added.get(partition.topic());
+            let added = first_added.is_some_and(|first| *first <= partition.partition());
+            Granted { partition, added }
+        };
+        Step::Assign(free.into_iter().map(grant).collect())
+    }
+
+    /// A member has stopped reading these.
+    pub(super) fn release(&mut self, id: &MemberId, partitions: &[TopicPartition], now: Duration) {
+        let Some(member) = self.members.get_mut(id) else {
+            return;
+        };
+        let released: Vec<_> = partitions
+            .iter()
+            .filter(|partition| member.owned.remove(*partition))
+            .cloned()
+            .collect();
+        if member.owned.is_subset(&member.target) {
+            member.revoking_since = None;
+        }
+        if self.free(&released) {
+            // A cooperative assignor left them out until they were free: now they are.
+            self.rebalance(now);
+        }
+    }
+
+    /// A member leaves. The place of a static one is kept for its session timeout.
+    pub(super) fn leave(&mut self, id: &MemberId, now: Duration) {
+        self.replaced.remove(id);
+        match self.members.get_mut(id) {
+            Some(member) if member.profile.instance_id.is_some() => {
+                member.away_since = Some(now);
+                member.revoking_since = None;
+                let owned = take_all(&mut member.owned);
+                if self.free(&owned) {
+                    self.rebalance(now);
+                }
+            }
+            _ => self.remove(std::slice::from_ref(id), now),
+        }
+    }
+
+    /// `Err(Fenced)` unless the member owns all of these.
+    pub(super) fn check_owner<'a>(
+        &self,
+        id: &MemberId,
+        mut partitions: impl Iterator<Item = &'a TopicPartition>,
+    ) -> Result<()> {
+        if !self.members.contains_key(id) {
+            let reason = if self.replaced.contains(id) {
+                REPLACED
+            } else {
+                "it did not poll within max.poll.interval.ms and lost its partitions"
+            };
+            let reason = reason.to_owned();
+            return Err(Error::Fenced { reason });
+        }
+        match partitions.find(|partition| self.owners.get(*partition) != Some(id)) {
+            None => Ok(()),
+            Some(partition) => Err(Error::Fenced {
+                reason: format!("{partition} is not assigned to this member of the group"),
+            }),
+        }
+    }
+
+    /// Where the group begins in a partition without a committed offset: `first` is kept of several.
+    pub(super) fn start(&mut self, partition: &TopicPartition, first: Offset) -> Offset {
+        *self.starts.entry(partition.clone()).or_insert(first)
+    }
+
+    /// Who has not polled so far has a full interval from now on.
+    pub(super) fn forgive(&mut self, now: Duration) {
+        self.forgiven = now;
+    }
+
+    /// Removes members that are overdue at `now`; returns when the next may be.
+    pub(super) fn remove_late(&mut self, now: Duration) -> Option<Duration> {
+        let forgiven = self.forgiven;
+        let members = self.members.iter();
+        let late = members.filter(|(_, member)| member.is_late(forgiven, now));
+        let late: Vec<_> = late.map(|(id, _)| Arc::clone(id)).collect();
+        if !late.is_empty() {
+            self.remove(&late, now);
+        }
+        let deadlines = self.members.values();
+        deadlines
+            .filter_map(|member| member.deadline(forgiven, now))
+            .min()
+    }
+
+    fn remove(&mut self, ids: &[MemberId], now: Duration) {
+        for id in ids {
+            let Some(mut member) = self.members.remove(id) else {
+                continue;
+            };
+            self.free(&take_all(&mut member.owned));
+            member.signal.tell();
+        }
+        if self.members.is_empty() {
+            self.generation = self.generation.saturating_add(1);
+            self.partitions.clear();
+            self.first_added.clear();
+            self.starts.clear();
+        } else {
+            self.rebalance(now);
+        }
+    }
+
+    /// Takes the place of a static member away from it.
+    fn replace(&mut self, id: &MemberId) -> Option<Member> {
+        let mut former = self.members.remove(id)?;
+        self.free(&take_all(&mut former.owned));
+        if former.is_present() {
+            self.replaced.insert(Arc::clone(id));
+            former.signal.tell();
+        }
+        Some(former)
+    }
+
+    fn find_instance(&self, instance: &str) -> Option<MemberId> {
+        let named = |member: &Member| member.profile.instance_id.as_deref() == Some(instance);
+        let found = self.members.iter().find(|(_, member)| named(member));
+        found.map(|(id, _)| Arc::clone(id))
+    }
+
+    /// All members have to agree, but for the one whose place is taken.
+    fn check_assignor(&self, profile: &Profile, place: Option<&MemberId>) -> Result<()> {
+        let others = self.members.iter().filter(|(id, _)| Some(*id) != place);
+        let names = others.map(|(_, member)| member.profile.assignor.name());
+        match names
+            .into_iter()
+            .find(|name| *name != profile.assignor.name())
+        {
+            None => Ok(()),
+            Some(name) => Err(Error::InconsistentGroupProtocol {
+                ours: profile.assignor.name().to_owned(),
+                theirs: name.to_owned(),
+            }),
+        }
+    }
+
+    /// Partitions that a topic has when it is first subscribed to were not added later.
+    fn note_known(&mut self, topics: &BTreeSet<String>, count: &dyn Fn(&str) -> Option<u32>) {
+        for topic in topics {
+            self.first_added
+                .entry(topic.clone())
+                .or_insert_with(|| count(topic).unwrap_or(0));
+        }
+    }
+
+    /// Looks up the subscribed topics; true if anything about them has changed.
+    fn count_partitions(&mut self, count: &dyn Fn(&str) -> Option<u32>) -> bool {
+        let topics = self.members.values().flat_map(|member| &member.topics);
+        let topics: BTreeSet<&String> = topics.collect();
+        let partitions: BTreeMap<_, _> = topics
+            .into_iter()
+            .filter_map(|topic| Some((topic.clone(), count(topic)?)))
+            .collect();
+        for topic in self.partitions.keys() {
+            if !partitions.contains_key(topic) {
+                // Gone; whatever comes back under its name is new.
+                self.first_added.insert(topic.clone(), 0);
+            }
+        }
+        std::mem::replace(&mut self.partitions, partitions) != self.partitions
+    }
+
+    /// Nobody owns these any more. Tells those who are to; true if nobody is to own one of them.
+    fn free(&mut self, partitions: &[TopicPartition]) -> bool {
+        let mut unplaced = false;
+        for partition in partitions {
+            self.owners.remove(partition);
+            let mut members = self.members.values();
+            match members.find(|member| member.target.contains(partition)) {
+                Some(next) => next.signal.tell(),
+                None => unplaced |= self.exists(partition),
+            }
+        }
+        unplaced
+    }
+
+    fn exists(&self, partition: &TopicPartition) -> bool {
+        let count = self.partitions.get(partition.topic());
+        count.is_some_and(|count| partition.partition() < *count)
+    }
+
+    /// Makes new targets. What a cooperative assignor leaves out because it has to change hands is
+    /// tried again: at once if nobody owns it, else when it is released.
+    fn rebalance(&mut self, now: Duration) {
+        /// Of a member that joins while another has left: one to let go, one to place, one to see
+        /// that nothing is left.
+        const MOST_ROUNDS: usize = 3;
+        for _ in 0..MOST_ROUNDS {
+            let changed = self.retarget(now);
+            if !changed || !self.has_unplaced() {
+                break;
+            }
+        }
+    }
+
+    /// True if some partition is neither owned nor anybody's target.
+    fn has_unplaced(&self) -> bool {
+        let targeted = self.members.values().flat_map(|member| &member.target);
+        let placed: BTreeSet<_> = targeted.chain(self.owners.keys()).collect();
+        let all = self.partitions.values().map(|count| u64::from(*count));
+        let placed = placed
+            .into_iter()
+            .filter(|partition| self.exists(partition));
+        (placed.count() as u64) < all.sum::<u64>()
+    }
+
+    /// Asks the assignor once; true if a target has changed.
+    fn retarget(&mut self, now: Duration) -> bool {
+        let targets = self.compute_targets();
+        let mut members = self.members.iter();
+        if members.all(|(id, member)| targets.get(id) == Some(&member.target)) {
+            return false;
+        }
+        self.generation = self.generation.saturating_add(1);
+        for (id, target) in targets {
+            if let Some(member) = self.members.get_mut(&id) {
+                member.target = target;
+                member.follow_target(self.generation, now);
+            }
+        }
+        true
+    }
+
+    fn compute_targets(&self) -> BTreeMap<MemberId, BTreeSet<TopicPartition>> {
+        let Some(first) = self.members.values().next() else {
+            return BTreeMap::new();
+        };
+        // What it is to own counts as owned: who is owner in fact is seen to by `next_step`.
+        let subscriptions: Vec<_> = self
+            .members
+            .iter()
+            .map(|(id, member)| {
+                let mut subscription =
+                    MemberSubscription::new(&**id, member.topics.iter().cloned())
+                        .owned(member.target.iter().cloned(), self.generation);
+                if let Some(instance) = &member.profile.instance_id {
+                    subscription = subscription.instance_id(instance);
+                }
+                subscription
+            })
+            .collect();
+        let assignor = &first.profile.assignor;
+        let mut assignment = assignor.assign(&subscriptions, &self.partitions);
+        let mut taken = BTreeSet::new();
+        let targets = self.members.iter().map(|(id, member)| {
+            let assigned = assignment.remove(&**id).unwrap_or_default().into_iter();
+            let valid = assigned.filter(|partition| {
+                member.topics.contains(partition.topic())
+                    && self.exists(partition)
+                    && taken.insert(partition.clone())
+            });
+            (Arc::clone(id), valid.collect())
+        });
+        targets.collect()
+    }
+}
+
+impl Member {
+    fn new(
+        profile: Profile,
+        signal: Arc<Signal>,
+        topics: BTreeSet<String>,
+        generation: i32,
+    ) -> Self {
+        Self {
+            profile,
+            topics,
+            signal,
+            target: BTreeSet::new(),
+            owned: BTreeSet::new(),
+            generation,
+            revoking_since: None,
+            away_since: None,
+        }
+    }
+
+    fn is_present(&self) -> bool {
+        self.away_since.is_none()
+    }
+
+    /// Its target is a new one.
+    fn follow_target(&mut self, generation: i32, now: Duration) {
+        if self.owned == self.target {
+            self.generation = generation;
+            self.revoking_since = None;
+            return;
+        }
+        if self.owned.is_subset(&self.target) {
+            self.revoking_since = None;
+        } else {
+            self.revoking_since.get_or_insert(now);
+        }
+        self.signal.tell();
+    }
+
+    /// When its time to give partitions up is over, or its place as a static member.
+    fn hard_deadline(&self, forgiven: Duration) -> Option<Duration> {
+        let (since, patience) = match (self.away_since, self.revoking_since) {
+            (Some(since), _) => (since, self.profile.session_timeout),
+            (None, Some(since)) => (since, self.profile.max_poll_interval),
+            (None, None) => return None,
+        };
+        Some(since.max(forgiven).saturating_add(patience))
+    }
+
+    /// When it has to poll.
+    fn poll_deadline(&self, idle_since: Option<Duration>, forgiven: Duration) -> Option<Duration> {
+        let since = idle_since.filter(|_| self.is_present())?.max(forgiven);
+        Some(since.saturating_add(self.profile.max_poll_interval))
+    }
+
+    /// True if its time is over. Who begins a poll at the last moment stays.
+    fn is_late(&self, forgiven: Duration, now: Duration) -> bool {
+        let is_over = |deadline: Option<Duration>| deadline.is_some_and(|deadline| deadline <= now);
+        if is_over(self.hard_deadline(forgiven)) {
+            return true;
+        }
+        let idle_since = self.signal.idle_since();
+        is_over(self.poll_deadline(idle_since, forgiven))
+            && idle_since.is_some_and(|since| self.signal.fence_idle(since))
+    }
+
+    /// When to look at it again.
+    fn deadline(&self, forgiven: Duration, now: Duration) -> Option<Duration> {
+        // Who polls now may stop at once.
+        let idle_since = self.signal.idle_since().or(Some(now));
+        let poll = self.poll_deadline(idle_since, forgiven);
+        [self.hard_deadline(forgiven), poll]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+fn take_all(partitions: &mut BTreeSet<TopicPartition>) -> Vec<TopicPartition> {
+    std::mem::take(partitions).into_iter().collect()
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;
