@@ -14,6 +14,7 @@ mod damage;
 mod examples;
 mod faults;
 mod flips;
+mod groups;
 mod kill;
 mod lifecycle;
 mod limits;

@@ -18,6 +18,9 @@ mod group_commit;
 #[path = "../../../src/notify.rs"]
 mod notify;
 mod notify_models;
+#[path = "../../../src/group/signal.rs"]
+mod signal;
+mod signal_models;
 mod sync;
 
 /// As far as the library's files need it.
@@ -38,7 +41,10 @@ type Model = (&'static str, Option<usize>, fn());
 
 fn main() {
     let wanted = std::env::args().nth(1).unwrap_or_default();
-    let models = notify_models::MODELS.iter().chain(commit_models::MODELS);
+    let models = notify_models::MODELS.iter();
+    let models = models
+        .chain(commit_models::MODELS)
+        .chain(signal_models::MODELS);
     for (name, preemptions, model) in models.filter(|model| model.0.contains(&wanted)) {
         let start = std::time::Instant::now();
         let mut builder = loom::model::Builder::new();
