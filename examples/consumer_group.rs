@@ -1,5 +1,6 @@
 //! A consumer group: members in threads share the partitions of a topic. One of them dies in the middle
 //! of its work; the others take its partitions over at its last commit, and every record is counted.
+//! Those that it had processed since then are processed once more.
 //!
 //! ```text
 //! cargo run --release --example consumer_group -- --members 3 --partitions 6
@@ -12,12 +13,13 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use streamlog::{
-    Broker, Consumer, Partition, Position, RebalanceListener, Record, Result, TopicConfig,
+    Broker, Consumer, Error, GroupState, Position, RebalanceListener, Record, Result, TopicConfig,
     TopicPartition,
 };
 use support::{DataDir, Outcome, check};
@@ -36,12 +38,21 @@ struct Options {
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(2..=1_000))]
     partitions: u32,
     /// How many records there are to process.
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     num_records: u64,
 }
 
-/// How often each record was processed: at least once is what a group promises.
-type Counts = Mutex<BTreeMap<(u32, u64), u32>>;
+/// What the members have in common.
+struct Work<'a> {
+    broker: &'a Broker,
+    /// How often each record was processed: at least once is what a group promises.
+    counts: Mutex<BTreeMap<(u32, u64), u32>>,
+    /// The member that is the first to have processed so many records dies.
+    dies_after: u64,
+    has_died: AtomicBool,
+    /// No more records will come.
+    is_all_sent: AtomicBool,
+}
 
 fn main() -> ExitCode {
     support::exit(run(&Options::parse()))
@@ -51,47 +62,79 @@ fn run(options: &Options) -> Outcome {
     let dir = DataDir::new(options.data_dir.as_deref())?;
     let broker = Broker::open(dir.path())?;
     let config = TopicConfig::default().partitions(options.partitions);
-    let topic = support::topic_or_create(&broker, TOPIC, config)?;
-    produce(&broker, options.num_records)?;
+    support::topic_or_create(&broker, TOPIC, config)?;
+    let left_over = unread(&broker)?;
 
-    let counts = Counts::default();
+    let work = Work {
+        broker: &broker,
+        counts: Mutex::default(),
+        // About a third of what comes to each.
+        dies_after: (options.num_records / options.members / 3).max(1),
+        has_died: AtomicBool::new(false),
+        is_all_sent: AtomicBool::new(false),
+    };
     thread::scope(|scope| {
         let members: Vec<_> = (0..options.members)
             .map(|number| {
-                let (broker, counts) = (&broker, &counts);
-                let name = format!("worker-{number}");
-                // The first one dies when it has done about a third of its share.
-                let dies_after = (number == 0).then_some(options.num_records / options.members / 3);
-                let work = move || work(broker, counts, dies_after);
-                thread::Builder::new().name(name).spawn_scoped(scope, work)
+                let name = format!("thread-{number}");
+                let member = || process(&work);
+                thread::Builder::new()
+                    .name(name)
+                    .spawn_scoped(scope, member)
             })
             .collect();
+        // Also if this fails: the members must come to an end.
+        let produced = wait_for_members(&work, options.members)
+            .and_then(|()| Ok(produce(&broker, options.num_records)?));
+        work.is_all_sent.store(true, Ordering::Release);
         for member in members {
             match member?.join() {
                 Ok(worked) => worked?,
                 Err(_) => writeln!(stdout(), "a member died; its partitions have new owners")?,
             }
         }
-        Outcome::Ok(())
+        produced
     })?;
 
-    let counts = counts.into_inner().unwrap_or_default();
-    let partitions = topic.partitions();
-    let stored: u64 = partitions.iter().map(Partition::high_watermark).sum();
+    let expected = left_over + options.num_records;
+    let counts = work.counts.into_inner().unwrap_or_default();
     let repeated = counts.values().filter(|count| **count > 1).count();
     writeln!(
         stdout(),
-        "{} of {stored} records processed, {repeated} of them more than once",
+        "{} of {expected} records processed, {repeated} of them more than once",
         counts.len()
     )?;
-    check(counts.len() as u64 == stored, || {
+    check(counts.len() as u64 == expected, || {
         "some records were never processed".to_owned()
     })?;
+    check(work.has_died.into_inner(), || "no member died".to_owned())?;
     let behind = broker.group(GROUP).describe()?.total_lag();
     check(behind == 0, || {
         format!("the group is {behind} records behind")
     })?;
     broker.close()?;
+    Ok(())
+}
+
+/// Waits until each member has its share, so that there is something to take over; or until one has died
+/// already, of what an earlier run left behind.
+fn wait_for_members(work: &Work<'_>, count: u64) -> Outcome {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !work.has_died.load(Ordering::Relaxed) {
+        match work.broker.group(GROUP).describe() {
+            Ok(group)
+                if group.state == GroupState::Stable && group.members.len() as u64 == count =>
+            {
+                return Ok(());
+            }
+            Ok(_) | Err(Error::UnknownGroup { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        check(Instant::now() < deadline, || {
+            "the members do not settle".to_owned()
+        })?;
+        thread::sleep(Duration::from_millis(1));
+    }
     Ok(())
 }
 
@@ -108,8 +151,9 @@ fn produce(broker: &Broker, count: u64) -> Result<()> {
 }
 
 /// What a member does until there is nothing left to do; or until it dies, without a word to anybody.
-fn work(broker: &Broker, counts: &Counts, dies_after: Option<u64>) -> Result<()> {
-    let mut consumer = broker
+fn process(work: &Work<'_>) -> Result<()> {
+    let mut consumer = work
+        .broker
         .consumer()
         .group(GROUP)
         .client_id("worker")
@@ -119,9 +163,10 @@ fn work(broker: &Broker, counts: &Counts, dies_after: Option<u64>) -> Result<()>
     consumer.on_rebalance(Announce);
     consumer.subscribe([TOPIC])?;
     let mut done = 0;
-    while !is_all_done(broker)? {
+    // In this order: what is sent before the flag is seen.
+    while !work.is_all_sent.load(Ordering::Acquire) || unread(work.broker)? > 0 {
         let records = consumer.poll(Duration::from_millis(50))?;
-        if let Ok(mut counts) = counts.lock() {
+        if let Ok(mut counts) = work.counts.lock() {
             for record in &records {
                 *counts
                     .entry((record.partition(), record.offset()))
@@ -129,7 +174,7 @@ fn work(broker: &Broker, counts: &Counts, dies_after: Option<u64>) -> Result<()>
             }
         }
         done += records.len() as u64;
-        if dies_after.is_some_and(|limit| done >= limit) {
+        if done >= work.dies_after && !work.has_died.swap(true, Ordering::Relaxed) {
             // These records are processed and not committed: somebody will process them again.
             std::panic::resume_unwind(Box::new("killed"));
         }
@@ -138,15 +183,17 @@ fn work(broker: &Broker, counts: &Counts, dies_after: Option<u64>) -> Result<()>
     consumer.close()
 }
 
-fn is_all_done(broker: &Broker) -> Result<bool> {
-    let group = broker.group(GROUP).describe()?;
-    let topic = broker.topic(TOPIC)?;
-    let mut partitions = topic.partitions().into_iter();
-    Ok(partitions.all(|partition| {
-        let mut offsets = group.offsets.iter();
-        let committed = offsets.find(|offset| offset.partition == *partition.id());
-        committed.and_then(|offset| offset.committed).unwrap_or(0) == partition.high_watermark()
-    }))
+/// How many records there are that the group has not committed yet.
+fn unread(broker: &Broker) -> Result<u64> {
+    let committed: BTreeMap<_, _> = broker.group(GROUP).export()?.into_iter().collect();
+    let partitions = broker.topic(TOPIC)?.partitions().into_iter();
+    Ok(partitions
+        .map(|partition| {
+            let start = partition.log_start_offset();
+            let committed = committed.get(partition.id()).copied().unwrap_or(start);
+            partition.high_watermark().saturating_sub(committed)
+        })
+        .sum())
 }
 
 /// Says which partitions a member gets and gives up.

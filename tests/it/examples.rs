@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::{TempDir, tempdir};
 
+mod groups;
+
 /// `target/<profile>/examples/<name>`; this test is in `target/<profile>/deps`.
 fn example(name: &str) -> Command {
     let test = env::current_exe().unwrap();
@@ -91,6 +93,7 @@ fn quickstart_goes_on_in_its_directory() {
 #[test]
 fn every_other_example_shows_what_it_is_for() {
     for (name, expected) in [
+        ("consumer_group", "100000 of 100000 records processed"),
         ("console_producer", "3 records written to console"),
         ("console_consumer", "Processed a total of 4 messages"),
         ("dump_log", "compresscodec: lz4"),
@@ -98,6 +101,7 @@ fn every_other_example_shows_what_it_is_for() {
         ("pipeline", "in the topic exactly once, in order"),
         ("synced_writes", "4 thread(s)"),
         ("topics", "Deleted topic clicks."),
+        ("work_queue", "1980 jobs done, 20 given up"),
     ] {
         let printed = run(&mut example(name));
         assert!(printed.contains(expected), "{name}\n{printed}");
