@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::{TempDir, tempdir};
 
+mod consumer_group_mistakes;
+mod consumer_group_text;
+mod consumer_groups;
 mod groups;
 
 /// `target/<profile>/examples/<name>`; this test is in `target/<profile>/deps`.
@@ -94,6 +97,7 @@ fn quickstart_goes_on_in_its_directory() {
 fn every_other_example_shows_what_it_is_for() {
     for (name, expected) in [
         ("consumer_group", "100000 of 100000 records processed"),
+        ("consumer_groups", "('copy', 'dashboard') was successful."),
         ("console_producer", "3 records written to console"),
         ("console_consumer", "Processed a total of 4 messages"),
         ("dump_log", "compresscodec: lz4"),
@@ -386,6 +390,7 @@ fn a_reader_that_leaves_is_no_failure() {
         "console_consumer",
         "topics",
         "dump_log",
+        "consumer_groups",
     ] {
         let mut child = example(name)
             .stdout(Stdio::piped())
