@@ -17,6 +17,7 @@
 
 mod child;
 mod content;
+mod groups;
 mod verify;
 
 use std::io::{BufRead, BufReader};

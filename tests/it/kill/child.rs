@@ -104,7 +104,7 @@ fn settle(broker: &Broker) {
     }
 }
 
-fn say(line: &dyn Display) {
+pub fn say(line: &dyn Display) {
     // One write, since a pipe takes a short line whole; the standard output would split it.
     let line = format!("{line}\n");
     let mut output = std::io::stdout().lock();
