@@ -5,7 +5,7 @@ use std::path::Path;
 
 use streamlog::sim::{CrashKind, DiskImage, SimDisk};
 use streamlog::{
-    Broker, Durability, ManualClock, Offset, Partition, Position, Record, TopicConfig,
+    Broker, Durability, GroupState, ManualClock, Offset, Partition, Position, Record, TopicConfig,
     TopicPartition,
 };
 
@@ -24,6 +24,8 @@ pub(crate) struct Found {
     /// By name.
     pub(crate) topics: BTreeMap<String, FoundTopic>,
     pub(crate) commits: BTreeMap<CommitKey, Option<Offset>>,
+    /// The generation of each group that is listed.
+    pub(crate) groups: BTreeMap<String, i32>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -105,6 +107,13 @@ pub(crate) fn look(broker: &Broker, ledger: &Ledger) -> Outcome<Found> {
             expect("look up a committed offset", committed)?,
         );
     }
+    for listed in expect("list the groups", broker.groups())? {
+        let group = broker.group(&*listed.name).describe();
+        let group = expect("describe a group", group)?;
+        // Members end with their process.
+        ensure(group.state == GroupState::Empty, || format!("{group:?}"))?;
+        found.groups.insert(listed.name, group.generation);
+    }
     Ok(found)
 }
 
@@ -177,7 +186,27 @@ impl Promise<'_> {
         for (key, committed) in &found.commits {
             self.check_commit(key, *committed, found)?;
         }
+        let known = self.ledger.generations.keys();
+        for group in known.chain(found.groups.keys()) {
+            self.check_group(group, found.groups.get(group).copied())?;
+        }
         Ok(())
+    }
+
+    fn check_group(&self, group: &str, found: Option<i32>) -> Outcome {
+        let mut committed = self.ledger.commits.keys();
+        let generations = self.ledger.generations.get(group);
+        ensure(
+            generations.is_some() || committed.any(|(name, ..)| name == group),
+            || format!("group {group} is invented"),
+        )?;
+        let generations = generations.map_or(&[][..], Vec::as_slice);
+        let allowed = possible(generations, self.at, |set| self.due(set.acked, set.synced));
+        // Nothing is stored of a simple group.
+        let found = found.filter(|generation| *generation > 0);
+        ensure(allowed.contains(&found), || {
+            format!("group {group} is in generation {found:?}, not in one of {allowed:?}")
+        })
     }
 
     fn check_topic(&self, topic: &TopicLedger, found: &FoundTopic) -> Outcome {
@@ -396,6 +425,11 @@ pub(crate) fn ledger_from(found: &Found, before: &Ledger) -> Ledger {
     for (key, committed) in &found.commits {
         let sets = committed.map(Set::always).into_iter().collect();
         ledger.commits.insert(key.clone(), sets);
+    }
+    let stored = found.groups.iter().filter(|(_, stored)| **stored > 0);
+    for (group, generation) in stored {
+        let sets = vec![Set::always(*generation)];
+        ledger.generations.insert(group.clone(), sets);
     }
     ledger
 }

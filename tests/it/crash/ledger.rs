@@ -118,6 +118,8 @@ pub(crate) type CommitKey = (String, String, u32);
 pub(crate) struct Ledger {
     pub(crate) topics: Vec<TopicLedger>,
     pub(crate) commits: BTreeMap<CommitKey, Vec<Set<Offset>>>,
+    /// By group: those that are stored, when its first member joins and when its last one leaves.
+    pub(crate) generations: BTreeMap<String, Vec<Set<i32>>>,
 }
 
 impl Ledger {

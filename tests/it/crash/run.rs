@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use streamlog::sim::{CrashKind, CrashPlan, SimDisk};
 use streamlog::{
-    Broker, Delivery, Durability, Error, ManualClock, Offset, Position, Producer, Record,
-    TopicConfig, TopicPartition,
+    Broker, Consumer, Delivery, Durability, Error, GroupDescription, ManualClock, Offset, Position,
+    Producer, Record, TopicConfig, TopicPartition,
 };
 
 use super::check::{DIR, ledger_from, look};
@@ -16,6 +16,14 @@ use super::workloads::Workload;
 
 /// Where the clock of a workload starts.
 const START: i64 = 1_700_000_000_000;
+
+/// When a commit began, was in force, and was as safe as the durability says.
+#[derive(Clone, Copy)]
+struct Moments {
+    began: usize,
+    acked: usize,
+    synced: usize,
+}
 
 pub(crate) struct Run {
     pub(crate) disk: SimDisk,
@@ -417,24 +425,130 @@ impl Run {
             .collect();
         let (began, result, done) = self.timed(|_| consumer.commit_offsets(&commit));
         result.expect("offsets are committed");
-        let synced = if self.durability == Durability::Synced {
-            done
-        } else {
-            NEVER
+        let moments = Moments {
+            began,
+            acked: done,
+            synced: done,
         };
+        self.note_commit(group, &id, offsets, moments);
+    }
+
+    fn note_commit(&mut self, group: &str, id: &str, offsets: &[(u32, Offset)], moments: Moments) {
+        let Moments {
+            began,
+            acked,
+            synced,
+        } = moments;
+        let is_synced = self.durability == Durability::Synced;
+        let synced = if is_synced { synced } else { NEVER };
         for (number, value) in offsets {
-            let sets = self
-                .ledger
-                .commits
-                .entry((group.to_owned(), id.clone(), *number))
-                .or_default();
+            let key = (group.to_owned(), id.to_owned(), *number);
+            let sets = self.ledger.commits.entry(key).or_default();
             sets.push(Set {
                 began,
-                acked: done,
+                acked,
                 synced,
                 value: *value,
             });
         }
+        // What was noted of the group before comes before this in the same log.
+        let stored = self.ledger.generations.entry(group.to_owned()).or_default();
+        for set in stored.iter_mut().filter(|set| set.began <= began) {
+            set.acked = set.acked.min(acked);
+            set.synced = set.synced.min(synced);
+        }
+    }
+
+    /// A new member of a group, which gets up to two records at a time.
+    pub(crate) fn join(&mut self, group: &str, topic: &str) -> Consumer {
+        let builder = self.broker().consumer().group(group).auto_commit(None);
+        let mut member = builder
+            .auto_offset_reset(Position::Earliest)
+            .max_poll_records(2)
+            .build()
+            .expect("a consumer");
+        let (began, result, done) = self.timed(|_| member.subscribe([topic]));
+        result.expect("it joins");
+        let described = self.describe(group);
+        if described.members.len() == 1 {
+            self.note_generation(group, described.generation, began, done);
+        }
+        member
+    }
+
+    pub(crate) fn leave(&mut self, member: Consumer) {
+        let group = member.group().expect("a member").to_owned();
+        let before = self.describe(&group);
+        let (began, result, done) = self.timed(|_| member.close());
+        result.expect("it leaves");
+        if before.members.len() == 1 {
+            // A group that nobody is in owns nothing any more, which is another generation.
+            self.note_generation(&group, before.generation + 1, began, done);
+        }
+    }
+
+    fn describe(&self, group: &str) -> GroupDescription {
+        let described = self.broker().group(group).describe();
+        described.expect("the group is there")
+    }
+
+    fn note_generation(&mut self, group: &str, generation: i32, began: usize, done: usize) {
+        // Before there is a log, it waits for the first commit.
+        let has_log = self.broker().topic("__consumer_offsets").is_ok();
+        let sets = self.ledger.generations.entry(group.to_owned());
+        sets.or_default().push(Set {
+            began,
+            acked: if has_log { done } else { NEVER },
+            synced: NEVER,
+            value: generation,
+        });
+    }
+
+    /// A member polls, and commits how far it has come.
+    pub(crate) fn work(&mut self, member: &mut Consumer, topic: &str) {
+        self.work_and(member, topic, |run, member| {
+            let (began, result, done) = run.timed(|_| member.commit());
+            result.expect("offsets are committed");
+            Moments {
+                began,
+                acked: done,
+                synced: done,
+            }
+        });
+    }
+
+    /// The same, with a commit that is waited for later.
+    pub(crate) fn work_async(&mut self, member: &mut Consumer, topic: &str) {
+        self.work_and(member, topic, |run, member| {
+            let (began, receipt, acked) = run.timed(|_| member.commit_async());
+            let receipt = receipt.expect("offsets are committed");
+            let (_, result, synced) = run.timed(|_| receipt.wait());
+            result.expect("the commit is acknowledged");
+            Moments {
+                began,
+                acked,
+                synced,
+            }
+        });
+    }
+
+    fn work_and(
+        &mut self,
+        member: &mut Consumer,
+        topic: &str,
+        commit: impl FnOnce(&mut Self, &mut Consumer) -> Moments,
+    ) {
+        let (_, records, _) = self.timed(|_| member.poll(Duration::ZERO));
+        records.expect("a poll");
+        let offsets: Vec<_> = member
+            .assignment()
+            .into_iter()
+            .map(|id| (id.partition(), member.position(&id).expect("a position")))
+            .collect();
+        let moments = commit(self, member);
+        let id = self.broker().topic(topic).expect("the topic is there").id();
+        let group = member.group().expect("a member").to_owned();
+        self.note_commit(&group, &id, &offsets, moments);
     }
 
     /// Makes the topic for committed offsets, with one partition instead of 50: fewer files, more
@@ -463,6 +577,15 @@ impl Run {
         for set in self
             .ledger
             .commits
+            .values_mut()
+            .flatten()
+            .filter(|set| set.acked <= now)
+        {
+            set.synced = set.synced.min(now);
+        }
+        for set in self
+            .ledger
+            .generations
             .values_mut()
             .flatten()
             .filter(|set| set.acked <= now)

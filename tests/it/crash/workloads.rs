@@ -119,6 +119,10 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     written("committed offsets", committed_offsets),
     synced("committed offsets that are synced", committed_offsets),
     written("commits across restarts", commits_across_restarts),
+    written("a group of two members", group_of_two),
+    synced("a group of two members, synced", group_of_two),
+    synced("groups across restarts", groups_across_restarts),
+    synced("a group and a power cut", group_and_power_cut),
     written("creating topics", creating_topics),
     written("deleting topics", deleting_topics),
     written(
@@ -708,6 +712,59 @@ fn commits_across_restarts(run: &mut Run) {
     run.kill();
     run.append("t", 0, 1, 30);
     run.commit("readers", "t", &[(0, 6)]);
+}
+
+/// Members come and go, and each commits for what it owns at the time.
+fn group_of_two(run: &mut Run) {
+    run.create_offsets_topic();
+    run.create("t", &TopicConfig::default().partitions(2));
+    for partition in [0, 1, 0, 1] {
+        assert!(run.append("t", partition, 2, 30));
+    }
+    let mut first = run.join("workers", "t");
+    run.work(&mut first, "t");
+    let mut second = run.join("workers", "t");
+    for _ in 0..2 {
+        run.work(&mut first, "t");
+        run.work_async(&mut second, "t");
+    }
+    run.wait(Duration::from_secs(2));
+    assert!(run.append("t", 0, 3, 30));
+    run.leave(first);
+    run.work(&mut second, "t");
+    run.leave(second);
+}
+
+/// The offsets topic is made by the first commit, and what is stored of the group itself has to wait for it.
+fn groups_across_restarts(run: &mut Run) {
+    run.create("t", &TopicConfig::default());
+    assert!(run.append("t", 0, 5, 30));
+    let mut member = run.join("workers", "t");
+    run.work(&mut member, "t");
+    run.kill();
+    // It went with its process.
+    drop(member);
+    let mut member = run.join("workers", "t");
+    run.work_async(&mut member, "t");
+    run.leave(member);
+    run.reopen();
+    let mut member = run.join("workers", "t");
+    run.work(&mut member, "t");
+    run.leave(member);
+}
+
+fn group_and_power_cut(run: &mut Run) {
+    run.create_offsets_topic();
+    run.create("t", &TopicConfig::default());
+    assert!(run.append("t", 0, 5, 30));
+    let mut member = run.join("workers", "t");
+    run.work(&mut member, "t");
+    run.power_cut(3);
+    drop(member);
+    let mut member = run.join("workers", "t");
+    assert!(run.append("t", 0, 1, 30));
+    run.work(&mut member, "t");
+    run.leave(member);
 }
 
 fn creating_topics(run: &mut Run) {
