@@ -17,11 +17,12 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
- * Appends to every partition of the topics, then reads them from their beginning to their end, and the
- * committed offsets of the groups: {@code Consume <bootstrap> <records.jsonl> <appended.jsonl> <offsets.jsonl> <topic,...> <group,...>}.
+ * Appends to every partition of the topics, reads them from their beginning to their end, and lists the groups and
+ * their committed offsets: {@code Consume <bootstrap> <name of the outputs> <topic,...> [<group>:<rebalance protocol>...]}.
+ * Then goes on with these groups. Each output's path begins with the name.
  *
  * <p>The appended records prove that the broker not only reads the partitions but goes on with them; what it
- * acknowledged goes to its own file.
+ * acknowledged goes to its own file. The same holds for the groups.
  */
 public final class Consume {
     /**
@@ -35,13 +36,25 @@ public final class Consume {
 
     public static void main(String[] args) throws Exception {
         String bootstrap = args[0];
-        try (PrintWriter records = Json.create(args[1]); PrintWriter appended = Json.create(args[2]);
-             PrintWriter offsets = Json.create(args[3])) {
-            List<TopicPartition> partitions = partitions(bootstrap, args[4].split(","));
+        try (PrintWriter records = out(args, "read"); PrintWriter appended = out(args, "appended");
+             PrintWriter groups = out(args, "groups"); PrintWriter offsets = out(args, "offsets")) {
+            List<TopicPartition> partitions = partitions(bootstrap, args[2].split(","));
             append(bootstrap, partitions, appended);
             read(bootstrap, partitions, records);
-            committed(bootstrap, args[5].split(","), offsets);
+            Groups.print(bootstrap, groups, offsets);
         }
+        try (PrintWriter joined = out(args, "joined"); PrintWriter committed = out(args, "committed");
+             PrintWriter groups = out(args, "left-groups"); PrintWriter offsets = out(args, "left-offsets")) {
+            for (String arg : List.of(args).subList(3, args.length)) {
+                int colon = arg.lastIndexOf(':');
+                Groups.goOn(bootstrap, arg.substring(0, colon), arg.substring(colon + 1), joined, committed);
+            }
+            Groups.print(bootstrap, groups, offsets);
+        }
+    }
+
+    private static PrintWriter out(String[] args, String what) throws java.io.IOException {
+        return Json.create(args[1] + "-" + what + ".jsonl");
     }
 
     private static List<TopicPartition> partitions(String bootstrap, String[] topics) throws Exception {
@@ -91,16 +104,6 @@ public final class Consume {
                     Json.print(out, Json.record(r.topic(), r.partition(), r.offset(), r.timestamp(),
                         r.key(), r.value(), r.headers()));
                 }
-            }
-        }
-    }
-
-    private static void committed(String bootstrap, String[] groups, PrintWriter out) throws Exception {
-        try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrap))) {
-            for (String group : groups) {
-                admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata().get().forEach((tp, committed) ->
-                    Json.print(out, Json.committed(group, tp.topic(), tp.partition(), committed.offset(),
-                        committed.metadata())));
             }
         }
     }

@@ -30,6 +30,15 @@ final class Json {
             .put("offset", offset).put("metadata", metadata);
     }
 
+    static ObjectNode group(String group, String state, String protocolType, String type, int members) {
+        return MAPPER.createObjectNode().put("group", group).put("state", state).put("protocol_type", protocolType)
+            .put("type", type).put("members", members);
+    }
+
+    static ObjectNode joined(String group, String protocol, int generation) {
+        return MAPPER.createObjectNode().put("group", group).put("protocol", protocol).put("generation", generation);
+    }
+
     static void print(PrintWriter out, ObjectNode line) {
         try {
             out.println(MAPPER.writeValueAsString(line));

@@ -1,18 +1,18 @@
 import java.io.PrintWriter;
+import java.io.Writer;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
 import java.util.Random;
+import java.util.Set;
 import java.util.concurrent.Future;
 
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
-import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
@@ -20,12 +20,11 @@ import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeader;
-import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
  * Fills a real broker with a deterministic data set, and writes down what the broker acknowledged:
- * {@code Produce <bootstrap> <records.jsonl> <offsets.jsonl>}.
+ * {@code Produce <bootstrap> <records.jsonl> <offsets.jsonl> <groups.jsonl>}.
  */
 public final class Produce {
     private static final int RECORDS_PER_CODEC = 6_000;
@@ -53,6 +52,11 @@ public final class Produce {
             produce.compacted();
             produce.commitOffsets(offsets);
         }
+        try (PrintWriter groups = Json.create(args[3]); PrintWriter none = new PrintWriter(Writer.nullWriter())) {
+            Groups.print(args[0], groups, none);
+        }
+        // Two consumers are still members, and end with this process.
+        System.exit(0);
     }
 
     private void createTopics() throws Exception {
@@ -188,48 +192,103 @@ public final class Produce {
     }
 
     /**
-     * Offsets of three groups: one that only commits, one of the classic rebalance protocol and one of the newer
-     * consumer protocol, as each leaves other records in __consumer_offsets.
+     * Offsets of groups that only commit, of the classic rebalance protocol and of the newer consumer protocol, as each
+     * leaves other records in __consumer_offsets. All but the live ones are left by their members.
      */
-    private void commitOffsets(PrintWriter offsets) {
-        commit(offsets, "kafka-group-simple", null);
-        commit(offsets, "kafka-group-classic", "classic");
-        commit(offsets, "kafka-group-consumer", "consumer");
+    private void commitOffsets(PrintWriter offsets) throws Exception {
+        Groups.print(offsets, "kafka-group-simple", commit("kafka-group-simple", null, false));
+        for (String protocol : List.of("classic", "consumer")) {
+            String group = "kafka-group-" + protocol;
+            Groups.print(offsets, group, commit(group, protocol, false));
+            Groups.awaitEmpty(bootstrap, group);
+            group += "-live";
+            Groups.print(offsets, group, commit(group, protocol, true));
+        }
+        administer(offsets);
+        commitInTransactions(offsets);
     }
 
-    private void commit(PrintWriter offsets, String group, String protocol) {
-        Properties config = new Properties();
-        config.putAll(Map.of("bootstrap.servers", bootstrap, "group.id", group, "enable.auto.commit", "false",
-            "auto.offset.reset", "earliest"));
+    /** What administrators do to groups: they delete them, or some of their offsets, or move them. */
+    private void administer(PrintWriter offsets) throws Exception {
+        TopicPartition first = PARTITIONS.get(0);
+        try (Admin admin = Groups.admin(bootstrap)) {
+            for (String group : List.of("kafka-group-deleted", "kafka-group-trimmed", "kafka-group-reset")) {
+                var committed = commit(group, "classic", false);
+                Groups.awaitEmpty(bootstrap, group);
+                switch (group) {
+                    case "kafka-group-deleted" -> {
+                        admin.deleteConsumerGroups(List.of(group)).all().get();
+                        committed.clear();
+                    }
+                    case "kafka-group-trimmed" -> {
+                        admin.deleteConsumerGroupOffsets(group, Set.of(first)).all().get();
+                        committed.remove(first);
+                    }
+                    default -> {
+                        Map<TopicPartition, OffsetAndMetadata> moved = Map.of(first, new OffsetAndMetadata(7, "moved"));
+                        admin.alterConsumerGroupOffsets(group, moved).all().get();
+                        committed.putAll(moved);
+                    }
+                }
+                Groups.print(offsets, group, committed);
+            }
+        }
+    }
+
+    /** Of four transactions the first and the third count; the fourth commits for a partition that nobody else does. */
+    private void commitInTransactions(PrintWriter offsets) throws Exception {
+        String group = "kafka-group-transactional";
+        try (Sender sender = new Sender("none", Map.of("transactional.id", "offsets"));
+             var consumer = Groups.consumer(bootstrap, group, Map.of())) {
+            var producer = sender.producer;
+            producer.initTransactions();
+            Map<TopicPartition, OffsetAndMetadata> counts = new HashMap<>();
+            for (int round = 0; round < 4; round++) {
+                boolean aborts = round % 2 == 1;
+                TopicPartition tp = PARTITIONS.get(round == 3 ? 1 : 0);
+                Map<TopicPartition, OffsetAndMetadata> offset = Map.of(tp, new OffsetAndMetadata(40 + round, "transaction " + round));
+                producer.beginTransaction();
+                producer.sendOffsetsToTransaction(offset, consumer.groupMetadata());
+                sender.end(aborts);
+                if (!aborts) {
+                    counts.putAll(offset);
+                }
+            }
+            Groups.print(offsets, group, counts);
+        }
+    }
+
+    private static final List<TopicPartition> PARTITIONS = List.of(new TopicPartition("kafka-codecs", 0),
+        new TopicPartition("kafka-codecs", 1), new TopicPartition("kafka-codecs", 2));
+
+    /** Returns what is committed in the end. One that stays is a member until the process ends. */
+    private Map<TopicPartition, OffsetAndMetadata> commit(String group, String protocol, boolean stays) throws Exception {
+        Map<String, String> config = new HashMap<>(Map.of("auto.offset.reset", "earliest"));
         if (protocol != null) {
             config.put("group.protocol", protocol);
         }
-        try (var consumer = new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
-            Collection<TopicPartition> partitions = List.of(new TopicPartition("kafka-codecs", 0),
-                new TopicPartition("kafka-codecs", 1), new TopicPartition("kafka-codecs", 2));
-            if (protocol == null) {
-                consumer.assign(partitions);
-            } else {
-                consumer.subscribe(List.of("kafka-codecs"));
-                long deadline = System.nanoTime() + Duration.ofSeconds(30).toNanos();
-                while (consumer.assignment().size() < partitions.size()) {
-                    if (System.nanoTime() > deadline) {
-                        throw new IllegalStateException(group + " was assigned " + consumer.assignment());
-                    }
-                    consumer.poll(Duration.ofMillis(100));
-                }
-            }
-            Map<TopicPartition, OffsetAndMetadata> last = new HashMap<>();
-            for (int round = 1; round <= 3; round++) {    // overwritten twice: the last one counts
-                for (TopicPartition tp : partitions) {
-                    String metadata = tp.partition() == 1 ? "" : "round " + round;
-                    last.put(tp, new OffsetAndMetadata(round * 100L + tp.partition(), metadata));
-                }
-                consumer.commitSync(last);
-            }
-            last.forEach((tp, committed) -> Json.print(offsets,
-                Json.committed(group, tp.topic(), tp.partition(), committed.offset(), committed.metadata())));
+        var consumer = Groups.consumer(bootstrap, group, config);
+        if (protocol == null) {
+            consumer.assign(PARTITIONS);
+        } else {
+            consumer.subscribe(List.of("kafka-codecs"));
+            Groups.await(group + " joins", () -> {
+                consumer.poll(Duration.ZERO);
+                return consumer.assignment().size() == PARTITIONS.size();
+            });
         }
+        Map<TopicPartition, OffsetAndMetadata> last = new HashMap<>();
+        for (int round = 1; round <= 3; round++) {    // overwritten twice: the last one counts
+            for (TopicPartition tp : PARTITIONS) {
+                String metadata = tp.partition() == 1 ? "" : "round " + round;
+                last.put(tp, new OffsetAndMetadata(round * 100L + tp.partition(), metadata));
+            }
+            consumer.commitSync(last);
+        }
+        if (!stays) {
+            consumer.close();
+        }
+        return last;
     }
 
     /** A producer that writes down each record with the offset the broker acknowledged. */

@@ -8,8 +8,10 @@
     compare.py <tally> decode <expected.jsonl> <log directory>             aiokafka over .log files
     compare.py <tally> records [--committed] <actual.jsonl> <expected.jsonl>...   records that a reader printed
     compare.py <tally> committed <expected.jsonl> <actual.jsonl>           committed offsets that a reader printed
+    compare.py <tally> groups [--restarted] <expected.jsonl> <actual.jsonl>    groups that a reader listed
+    compare.py <tally> joined <groups.jsonl> <joined.jsonl>                generations in which a reader joined them
     compare.py <tally> values <input lines> <dump.txt> <err>               values against a text file, in any order
-    compare.py <tally> names <records.jsonl> <offsets.jsonl>               prints the topics and groups in them, for `run`
+    compare.py <tally> names <records.jsonl>                               prints the topics in it, for `run`
     compare.py <tally> total                                               the one line at the end
 """
 
@@ -236,20 +238,35 @@ def check_snapshot(differences, file, entries, batches):
 def offsets(tally, expected_path, dump_path, error_path):
     differences = Differences("dump tool, __consumer_offsets", tally)
     check_log_errors(differences, error_path)
-    found = {}
+    found, open_transactions = {}, defaultdict(dict)
     for segment in check_coordinator_log(differences, dump_path):
         for batch in segment.batches:
-            for key, value in batch.coordinator:
-                key = json.loads(key)
-                if key["type"] in ("0", "1"):
-                    data = key["data"]
-                    place = data["group"], data["topic"], data["partition"]
-                    differences.check(f"{segment.path} {place}", "coordinator partition",
-                                      coordinator_partition(data["group"]), segment.partition[1])
-                    found[place] = None if value == "<DELETE>" else json.loads(value)["data"]
+            transaction = segment.partition, batch.producer_id
+            if batch.control:
+                ended = open_transactions.pop(transaction, {})
+                found |= ended if batch.markers[0][1] == "COMMIT" else {}
+            elif batch.transactional:
+                open_transactions[transaction] |= committed_in(differences, segment, batch)
+            else:
+                found |= committed_in(differences, segment, batch)
     committed_differences(differences, load_committed(expected_path),
                           {k: (v["offset"], v["metadata"]) for k, v in found.items() if v is not None})
     return differences.finish()
+
+
+def committed_in(differences, segment, batch):
+    """What a batch of a group coordinator's says of committed offsets; the groups' own records are left to their readers."""
+    found = {}
+    for key, value in batch.coordinator:
+        key = json.loads(key)
+        group = key["data"].get("group", key["data"].get("groupId"))
+        differences.check(f"{segment.path} {key}", "coordinator partition", coordinator_partition(group), segment.partition[1])
+        if key["type"] in ("0", "1"):
+            place = group, key["data"]["topic"], key["data"]["partition"]
+            found[place] = None if value == "<DELETE>" else json.loads(value)["data"]
+        else:
+            differences.counts["group records"] += 1
+    return found
 
 
 def coordinator_partition(key, partitions=50):
@@ -355,6 +372,40 @@ def committed_differences(differences, expected, actual):
             differences.check(f"group, topic, partition {place}", "metadata", metadata, found_metadata)
 
 
+def groups(tally, *arguments):
+    """Each side lists the same groups, in the same state. With --restarted, `actual` is of a later process, of streamlog's:
+    members did not live to see it, and of the newer protocol's groups it sees the offsets alone."""
+    restarted = arguments[0] == "--restarted"
+    expected_path, actual_path = arguments[1:] if restarted else arguments
+    differences = Differences(f"groups, {os.path.basename(actual_path)}", tally)
+    expected, actual = ({line["group"]: line for line in read_lines(path)} for path in (expected_path, actual_path))
+    differences.check(actual_path, "groups", sorted(expected), sorted(actual))
+    if restarted:
+        differences.check(expected_path, "has groups of both protocols", {"Classic", "Consumer"},
+                          {line["type"] for line in expected.values()})
+    for group in sorted(expected.keys() & actual.keys()):
+        differences.counts["groups"] += 1
+        wanted = expected[group]
+        if restarted:
+            wanted |= {"state": "Empty", "members": 0}
+            wanted |= {"protocol_type": ""} if wanted["type"] == "Consumer" else {}
+        for field in ("state", "members", "protocol_type"):
+            differences.check(f"group {group}", field, wanted[field], actual[group][field])
+    return differences.finish()
+
+
+def joined(tally, groups_path, joined_path):
+    """Classic groups go on in the next generation. (For the newer protocol Kafka replaces a group without members, and
+    counts anew.)"""
+    differences = Differences(f"generations, {os.path.basename(joined_path)}", tally)
+    generations = {line["group"]: line["generation"] for line in read_lines(groups_path)}
+    for line in read_lines(joined_path):
+        if line["protocol"] == "classic":
+            differences.counts["groups joined"] += 1
+            differences.check(f"group {line['group']}", "generation", generations[line["group"]] + 1, line["generation"])
+    return differences.finish()
+
+
 def values(tally, input_path, dump_path, error_path):
     """Each line of a text file is the value of one record, wherever it went."""
     differences = Differences("dump tool, values against the input's lines", tally)
@@ -375,13 +426,12 @@ def values(tally, input_path, dump_path, error_path):
     return differences.finish()
 
 
-def names(_tally, records_path, offsets_path):
-    """"topic:partitions ...", then "group ...", a line each."""
+def names(_tally, records_path):
+    """"topic:partitions ..."."""
     partitions = Counter()
     for line in read_lines(records_path):
         partitions[line["topic"]] = max(partitions[line["topic"]], line["partition"] + 1)
     print(*(f"{topic}:{count}" for topic, count in partitions.items()))
-    print(*sorted({line["group"] for line in read_lines(offsets_path)}))
 
 
 def total(tally):
@@ -390,7 +440,8 @@ def total(tally):
         counts.update(line)
     print(f"interop: compared {counts['records']} records in {counts['batches']} batches of {counts['segments']} segments, "
           f"{counts['index entries']} index entries, {counts['producer snapshots']} producer snapshots, "
-          f"{counts['aborted transactions']} aborted transactions, {counts['committed offsets']} committed offsets: "
+          f"{counts['aborted transactions']} aborted transactions, {counts['committed offsets']} committed offsets, "
+          f"{counts['groups']} groups: "
           f"{counts['differences']} differences")
     return 1 if counts["differences"] else 0
 
@@ -410,7 +461,8 @@ def name(partition):
     return f"{partition[0]}-{partition[1]}"
 
 
-COMMANDS = {f.__name__: f for f in (dump, index, producers, offsets, transactions, decode, records, committed, values, names, total)}
+COMMANDS = {f.__name__: f for f in (dump, index, producers, offsets, transactions, decode, records, committed, groups, joined, values, names,
+                                   total)}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,13 +5,10 @@ use std::io::{BufWriter, Write as _};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use streamlog::{
-    Broker, CleanupPolicy, Compression, Delivery, Position, Record, Timestamp, TimestampType,
-    TopicConfig, TopicPartition,
-};
+use streamlog::{Broker, Compression, Delivery, Record, Timestamp, TimestampType, TopicConfig};
 
-use crate::Result;
-use crate::lines::{self, Line};
+use crate::lines::Line;
+use crate::{Result, groups};
 
 const CODECS: [(&str, Compression); 5] = [
     ("none", Compression::None),
@@ -30,7 +27,7 @@ struct Sent {
     codec: &'static str,
 }
 
-pub fn generate(dir: &str, records: &str, offsets: &str) -> Result {
+pub fn generate(dir: &str, records: &str, offsets: &str, groups: &str) -> Result {
     let broker = Broker::open(dir)?;
     let mut out = BufWriter::new(File::create(records)?);
     let mut shapes = Shapes::new();
@@ -39,9 +36,7 @@ pub fn generate(dir: &str, records: &str, offsets: &str) -> Result {
     atomic_batches(&broker, &mut shapes, &mut out)?;
     append_time(&broker, &mut shapes, &mut out)?;
     out.flush()?;
-    commit_offsets(&broker, &mut BufWriter::new(File::create(offsets)?))?;
-    broker.close()?;
-    Ok(())
+    groups::generate(broker, File::create(groups)?, File::create(offsets)?)
 }
 
 /// One record at the end of every partition of a directory that may be Kafka's.
@@ -187,57 +182,6 @@ fn append_time(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::Wri
     }
     producer.flush()?;
     write_sent(sent, out)
-}
-
-fn commit_offsets(broker: &Broker, out: &mut impl std::io::Write) -> Result {
-    // Explicit offsets, overwritten twice: the last commit counts.
-    for group in ["streamlog-group-a", "streamlog-group-ü"] {
-        let mut consumer = broker.consumer().group(group).auto_commit(None).build()?;
-        consumer.subscribe(["generated"])?;
-        while consumer.assignment().len() < 3 {
-            consumer.poll(Duration::from_millis(10))?;
-        }
-        for round in 1..=3 {
-            for partition in 0..3 {
-                let offset = u64::from(round * 100 + partition);
-                consumer
-                    .commit_offsets(&[(TopicPartition::new("generated", partition), offset)])?;
-                if round == 3 {
-                    writeln!(
-                        out,
-                        "{}",
-                        lines::committed(group, "generated", partition, offset)
-                    )?;
-                }
-            }
-        }
-    }
-    // And the position that polling reaches.
-    let group = "streamlog-group-polled";
-    let mut consumer = broker
-        .consumer()
-        .group(group)
-        .auto_commit(None)
-        .auto_offset_reset(Position::Earliest)
-        .build()?;
-    consumer.subscribe(["generated-batches"])?;
-    let end = broker
-        .topic("generated-batches")?
-        .partition(0)?
-        .high_watermark();
-    let mut next = 0;
-    while next < end {
-        for record in &consumer.poll(Duration::from_millis(100))? {
-            next = record.offset() + 1;
-        }
-    }
-    consumer.commit()?;
-    writeln!(
-        out,
-        "{}",
-        lines::committed(group, "generated-batches", 0, end)
-    )?;
-    Ok(())
 }
 
 fn record<'a>(topic: &'a str, line: &'a Line) -> Record<'a> {

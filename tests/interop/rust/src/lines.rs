@@ -27,6 +27,14 @@ impl Line {
     }
 }
 
+/// A group without members.
+pub fn empty_group(group: &str, protocol_type: &str, generation: i32) -> Value {
+    json!({
+        "group": group, "state": "Empty", "protocol_type": protocol_type, "members": 0,
+        "generation": generation,
+    })
+}
+
 pub fn committed(group: &str, topic: &str, partition: u32, offset: Offset) -> Value {
     json!({ "group": group, "topic": topic, "partition": partition, "offset": offset })
 }
