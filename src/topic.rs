@@ -15,6 +15,8 @@ use crate::partition::{Partition, PartitionState};
 pub(crate) struct TopicState {
     pub(crate) name: Arc<str>,
     pub(crate) id: TopicId,
+    /// Rises from topic to topic while the broker is open; 0 for those that were there before.
+    pub(crate) serial: u64,
     pub(crate) config: Arc<ArcSwap<TopicConfig>>,
     /// Grows with `add_partitions`; a snapshot, so that looking costs no lock.
     pub(crate) partitions: ArcSwap<Vec<Arc<PartitionState>>>,

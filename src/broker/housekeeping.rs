@@ -46,6 +46,9 @@ pub(crate) struct Housekeeping {
     queue: Mutex<Queue>,
     /// Set once. It must not hold the broker: the thread may be the last to hold it.
     upkeep: OnceLock<Weak<dyn Upkeep>>,
+    /// When the thread meant to look again at the latest, on the machine's own clock. Long past if the
+    /// whole process was stopped meanwhile (or a sync took long, which does no harm).
+    wakes_at: Mutex<Option<Instant>>,
     /// Held while producers are at work here: who unregisters waits for it, so that the thread is
     /// never the last to hold a producer, and with it the broker.
     working: Mutex<()>,
@@ -66,8 +69,7 @@ struct Queue {
     next: Option<Duration>,
 }
 
-/// A wait that takes this much longer than asked for, on the machine's own clock, says that the process did
-/// not run meanwhile.
+/// A thread that wakes this much later than it meant to did not run meanwhile, nor did the process.
 const OVERSLEPT: Duration = Duration::from_secs(1);
 
 /// How often the durable ends are made durable themselves, while partitions are written to: a power
@@ -82,6 +84,7 @@ impl Housekeeping {
             ends_synced: Mutex::default(),
             queue: Mutex::default(),
             upkeep: OnceLock::new(),
+            wakes_at: Mutex::default(),
             working: Mutex::default(),
             bell,
             ringing: Mutex::new(Some(ringing)),
@@ -163,15 +166,17 @@ impl Housekeeping {
         outcome.and(kept_up)
     }
 
-    fn resumed(&self, now: Duration) {
-        if let Some(upkeep) = self.upkeep.get().and_then(Weak::upgrade) {
+    fn keep_up(&self, now: Duration) -> (Result<()>, Option<Duration>) {
+        let Some(upkeep) = self.upkeep.get().and_then(Weak::upgrade) else {
+            return (Ok(()), None);
+        };
+        // The lock is held until that is dealt with: who comes at the same moment must not be earlier.
+        let wakes_at = self.wakes_at.lock();
+        if wakes_at.is_some_and(|wakes_at| wakes_at.elapsed() > OVERSLEPT) {
             upkeep.resumed(now);
         }
-    }
-
-    fn keep_up(&self, now: Duration) -> (Result<()>, Option<Duration>) {
-        let upkeep = self.upkeep.get().and_then(Weak::upgrade);
-        upkeep.map_or((Ok(()), None), |upkeep| upkeep.keep_up(now))
+        drop(wakes_at);
+        upkeep.keep_up(now)
     }
 
     /// Bounds that are lost with the power only make recovery look at more: there is time.
@@ -214,12 +219,10 @@ impl Housekeeping {
             // Whatever ends the wait, it is time to look.
             if let Some(deadline) = next {
                 let wait = until(clock, deadline);
-                let begin = Instant::now();
+                *self.wakes_at.lock() = Instant::now().checked_add(wait);
                 let _ = ringing.recv_timeout(wait);
-                if begin.elapsed() > wait + OVERSLEPT {
-                    self.resumed(clock.monotonic());
-                }
             } else {
+                *self.wakes_at.lock() = None;
                 let _ = ringing.recv();
             }
             let now = clock.monotonic();

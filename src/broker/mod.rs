@@ -14,6 +14,7 @@ mod registry;
 mod report;
 mod topics;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +36,7 @@ use crate::disk::sim::SimDisk;
 use crate::disk::{DirLock, Disk};
 use crate::error::{Error, Result};
 use crate::group::offsets::{CONSUMER_OFFSETS, OffsetStore};
+use crate::group::state::TopicFacts;
 use crate::group::{ConsumerGroup, GroupListing};
 use crate::log::durable_ends::DurableEnds;
 use crate::log::open_segments::OpenSegments;
@@ -215,8 +217,8 @@ impl Broker {
     }
 
     /// Does what the background thread would do by now: appends batches that have lingered long
-    /// enough, syncs partitions whose `flush.ms` is over, forgets offsets that have expired. For brokers
-    /// built with
+    /// enough, syncs partitions whose `flush.ms` is over, removes members of groups that did not poll in
+    /// time, forgets offsets that have expired. For brokers built with
     /// [`background(false)`](BrokerBuilder::background).
     pub fn run_housekeeping(&self) -> Result<()> {
         self.state.check_open()?;
@@ -247,6 +249,9 @@ pub(crate) struct BrokerState {
     segments: Arc<OpenSegments>,
     housekeeping: Arc<Housekeeping>,
     offsets: Arc<OffsetStore>,
+    /// Names of topics that are being deleted: they are free when all that was committed for them is
+    /// forgotten.
+    deleting: Mutex<BTreeSet<String>>,
     /// Durability of group offsets.
     durability: Durability,
     offsets_topic_partitions: u32,
@@ -304,10 +309,13 @@ impl BrokerState {
         &self.topic_waiters
     }
 
-    /// How many partitions a topic has; `None` if there is no such topic.
-    pub(crate) fn partition_count(&self, topic: &str) -> Option<u32> {
+    /// What groups have to know of a topic; `None` if there is no such topic.
+    pub(crate) fn topic_facts(&self, topic: &str) -> Option<TopicFacts> {
         let topic = self.topic(topic).ok()?;
-        u32::try_from(topic.partitions.load().len()).ok()
+        Some(TopicFacts {
+            partitions: u32::try_from(topic.partitions.load().len()).ok()?,
+            serial: topic.serial,
+        })
     }
 
     /// Registers work for the housekeeping thread.

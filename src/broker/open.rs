@@ -120,6 +120,7 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
         durability: builder.durability,
         offsets_topic_partitions: builder.offsets_topic_partitions,
         waypoint_interval: builder.waypoint_interval,
+        deleting: Mutex::default(),
         topic_waiters: Waiters::default(),
         report: RecoveryReport::default(),
         closed: AtomicBool::new(false),
@@ -301,7 +302,7 @@ fn raise_producer_ids(mut manifest: Manifest, topics: &Topics) -> Manifest {
 }
 
 /// A topic without its partitions.
-pub(super) fn new_topic(stored: &ManifestTopic) -> Result<TopicState> {
+pub(super) fn new_topic(stored: &ManifestTopic, serial: u64) -> Result<TopicState> {
     let mut config = TopicConfig::default();
     for (key, value) in &stored.config {
         config = config.set(key, value)?;
@@ -309,6 +310,7 @@ pub(super) fn new_topic(stored: &ManifestTopic) -> Result<TopicState> {
     Ok(TopicState {
         name: stored.name.as_str().into(),
         id: stored.id,
+        serial,
         config: Arc::new(ArcSwap::from_pointee(config.partitions(stored.partitions))),
         partitions: ArcSwap::default(),
     })
@@ -338,7 +340,7 @@ impl Opening<'_> {
     fn topics(&self, manifest: &Manifest, report: &mut RecoveryReport) -> Result<Topics> {
         let mut topics = Topics::new();
         for stored in &manifest.topics {
-            let topic = new_topic(stored)?;
+            let topic = new_topic(stored, 0)?;
             topics.insert(Arc::clone(&topic.name), Arc::new(topic));
         }
         let jobs: Vec<_> = manifest

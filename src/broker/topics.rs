@@ -18,15 +18,15 @@ impl BrokerState {
         validate_topic_name(name)?;
         config.validate()?;
         let change = |manifest: &mut Manifest, id| {
-            if let Some(known) = manifest
-                .topics
-                .iter()
-                .find(|topic| topic_names_collide(&topic.name, name))
-            {
+            let deleting = self.deleting.lock();
+            let existing = manifest.topics.iter().map(|topic| &topic.name);
+            let mut names = existing.chain(&*deleting);
+            if let Some(known) = names.find(|known| topic_names_collide(known, name)) {
                 return Err(Error::TopicExists {
-                    topic: known.name.clone(),
+                    topic: known.clone(),
                 });
             }
+            drop(deleting);
             manifest.topics.push(ManifestTopic {
                 name: name.to_owned(),
                 id,
@@ -42,7 +42,8 @@ impl BrokerState {
                 .topics
                 .last()
                 .ok_or(Error::IllegalState("the new topic is not in the manifest"))?;
-            let topic = new_topic(stored)?;
+            // The version that the registry has when this is done.
+            let topic = new_topic(stored, self.registry.version() + 1)?;
             self.clear_leftovers(&topic, 0, stored.partitions)?;
             self.open_partitions(&topic, stored)?;
             let topic = Arc::new(topic);
@@ -126,7 +127,7 @@ impl BrokerState {
             self.clear_leftovers(topic, have, stored.partitions)?;
             self.open_partitions(topic, stored)?;
         }
-        let altered = new_topic(stored)?;
+        let altered = new_topic(stored, topic.serial)?;
         topic.config.store(altered.config.load_full());
         Ok(())
     }
@@ -193,6 +194,17 @@ impl BrokerState {
 
     pub(super) fn delete_topic(&self, name: &str) -> Result<()> {
         self.topic(name)?;
+        if !self.deleting.lock().insert(name.to_owned()) {
+            return Err(Error::UnknownTopic {
+                topic: name.to_owned(),
+            });
+        }
+        let deleted = self.delete_existing(name);
+        self.deleting.lock().remove(name);
+        deleted
+    }
+
+    fn delete_existing(&self, name: &str) -> Result<()> {
         self.forget_checkpoints(name)?;
         let change = |manifest: &mut Manifest, _| {
             find(manifest, name)?;

@@ -6,9 +6,9 @@
 //!
 //! Where we keep more than Kafka does: `Latest` means the end at the time of assignment, so nothing
 //! written between `subscribe` and the first poll is missed; and partitions that were added to a
-//! topic later start at their beginning, whatever the policy (unless it is none). Where a group began
-//! without a committed offset is remembered while it has members: nothing is skipped if an owner dies
-//! before its first commit.
+//! topic later start at their beginning, whatever the policy (unless it is none). In a group, the time of
+//! assignment is that to the first owner, as long as there are members: nothing is skipped if a
+//! partition changes hands before anything is committed for it.
 //!
 //! Elsewhere: which partitions those are ([`subscription`](super::subscription)), reading them
 //! ([`fetch`](super::fetch)), committed offsets (`group::offsets`).
@@ -20,7 +20,6 @@ use super::fetch::{NO_EPOCH, PartitionReader};
 use super::records::Records;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::group::coordinator::Membership;
 use crate::group::offsets::OffsetAndMetadata;
 use crate::partition::PartitionState;
 use crate::record::{Offset, Position, Timestamp, TopicPartition};
@@ -77,8 +76,6 @@ enum Start {
 #[derive(Debug)]
 pub(super) struct Committed<'a> {
     pub(super) group: &'a str,
-    /// The consumer's place in the group, if it is a member.
-    pub(super) membership: Option<&'a Membership>,
     pub(super) offset: Option<OffsetAndMetadata>,
     /// The group committed offsets of this topic, all of lower partitions: this one was added since.
     pub(super) added_since: bool,
@@ -108,6 +105,12 @@ impl Assigned {
             initial_end,
             added_later,
         }
+    }
+
+    /// One that is `Latest` where it ended earlier.
+    pub(super) fn with_initial_end(mut self, end: Offset) -> Self {
+        self.initial_end = end;
+        self
     }
 
     pub(super) fn id(&self) -> &TopicPartition {
@@ -167,13 +170,7 @@ impl Assigned {
             return self.resume_point(point, policy);
         }
         let added = self.added_later || committed.added_since;
-        let (offset, epoch) = self.reset_point(policy, added, committed.group)?;
-        // An owner that died before its first commit does not move where the group began.
-        let offset = match committed.membership {
-            Some(membership) => membership.start(self.id(), offset),
-            None => offset,
-        };
-        Ok((offset, epoch))
+        self.reset_point(policy, added, committed.group)
     }
 
     /// A committed offset, unless it belongs to a part of the log that a crash took (KIP-320).

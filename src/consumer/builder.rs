@@ -156,7 +156,8 @@ impl ConsumerBuilder {
     /// [`CooperativeSticky`](crate::CooperativeSticky), or the application's own. Default:
     /// `CooperativeSticky`. All members of a group have to use the same.
     ///
-    /// With each of them partitions that do not move are read on without a pause.
+    /// With each of them partitions that do not move are read on without a pause. An assignor is called
+    /// with the group locked: it must not use the broker. One that panics leaves the division as it is.
     pub fn assignor(mut self, assignor: impl Assignor + 'static) -> Self {
         self.settings.assignor = Arc::new(assignor);
         self
@@ -173,7 +174,8 @@ impl ConsumerBuilder {
 
     /// How long a member may go without a poll, and take to give up partitions, before it loses all of
     /// them to the other members (`max.poll.interval.ms`). Default: 5 minutes. Time inside of `poll`
-    /// does not count, nor time in which the whole process was stopped.
+    /// does not count, nor time in which the whole process was stopped (for more than a second; noticed by the
+    /// background thread).
     pub fn max_poll_interval(mut self, interval: Duration) -> Self {
         self.settings.max_poll_interval = interval;
         self

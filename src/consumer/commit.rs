@@ -4,10 +4,12 @@
 //! of a poll, before anything is fetched, and in `close`: both are the caller's word that the records
 //! of earlier polls are processed. A drop is not (guarantee G4).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Consumer;
 use super::assignment::{Assigned, Committed};
+use super::subscription::find_partition;
 use crate::error::{Error, Result};
 use crate::group::commit::CommitReceipt;
 use crate::group::offsets::{DataSync, OffsetAndMetadata};
@@ -99,19 +101,36 @@ impl Consumer {
     }
 
     fn commit_positions(&mut self, data: DataSync) -> Result<CommitReceipt> {
+        /// Each time it takes another deletion of a topic at just the wrong moment.
+        const MOST_ATTEMPTS: usize = 10;
         self.broker.check_open()?;
         if self.membership.is_none() {
             self.refresh_assignment()?;
         }
-        // What was committed for a deleted topic is forgotten with it.
-        let positions = self
-            .assignment
-            .iter()
-            .filter(|assigned| assigned.is_started() && assigned.partition().check_open().is_ok());
-        let offsets: Vec<_> = positions.map(next_to_read).collect();
-        let receipt = self.begin_commit(&offsets, data)?;
+        let mut attempts = 1;
+        let receipt = loop {
+            match self.begin_commit(&self.positions(), data) {
+                Err(Error::UnknownTopic { .. } | Error::UnknownPartition { .. })
+                    if attempts < MOST_ATTEMPTS =>
+                {
+                    attempts += 1;
+                }
+                other => break other?,
+            }
+        };
         self.uncommitted = false;
         Ok(receipt)
+    }
+
+    /// How far the consumer is in each partition that it began to read, and that is there still: what was
+    /// committed for a deleted topic is forgotten with it.
+    fn positions(&self) -> Vec<(TopicPartition, OffsetAndMetadata)> {
+        let started = self.assignment.iter().filter(|assigned| {
+            assigned.is_started()
+                && find_partition(&self.broker, assigned.id())
+                    .is_ok_and(|present| Arc::ptr_eq(&present, assigned.partition()))
+        });
+        started.map(next_to_read).collect()
     }
 
     /// Commits these offsets, all or none: for each partition, the *next* offset to read, which is
@@ -207,7 +226,6 @@ impl Consumer {
                 .is_some_and(|highest| highest < partition.partition());
         Ok(Some(Committed {
             group,
-            membership: self.membership.as_ref(),
             offset,
             added_since,
         }))
@@ -221,7 +239,7 @@ impl Consumer {
         };
         if wait.is_zero() {
             self.last_commit = self.broker.clock().monotonic();
-            self.commit()?;
+            unless_fenced(self.commit())?;
         }
         Ok(())
     }
@@ -244,6 +262,14 @@ pub(super) fn next_to_read(assigned: &Assigned) -> (TopicPartition, OffsetAndMet
         ..OffsetAndMetadata::at(offset)
     };
     (assigned.id().clone(), committed)
+}
+
+/// A member that is none any more learns of it in the next step, which deals with it.
+pub(super) fn unless_fenced(committed: Result<()>) -> Result<()> {
+    match committed {
+        Err(Error::Fenced { .. }) => Ok(()),
+        other => other,
+    }
 }
 
 fn without_metadata(

@@ -58,7 +58,18 @@ impl Consumer {
             }
         }
         self.last_run_count = gathered.records.run_count();
+        if self.was_fenced_meanwhile() {
+            // Somebody else may be reading the same by now. The next poll joins again.
+            return Ok(Records::default());
+        }
         Ok(gathered.records)
+    }
+
+    /// One atomic load, unless there are news.
+    fn was_fenced_meanwhile(&self) -> bool {
+        let membership = self.membership.as_ref();
+        membership
+            .is_some_and(|membership| membership.signal().has_news() && !membership.is_member())
     }
 
     /// What every look for records starts with.
@@ -101,14 +112,14 @@ impl Consumer {
 
     /// Adds records that are readable now.
     fn fetch(&mut self, gathered: &mut Gathered) -> Result<()> {
-        self.start_all()?;
+        let mut unstarted = self.start_all();
         let Gathered { records, room, .. } = gathered;
         let policy = self.settings.reset.at(&**self.broker.clock());
         let count = self.assignment.len();
         for turn in 0..count {
             let index = (self.first + turn) % count;
             let assigned = &mut self.assignment[index];
-            if assigned.is_idle() {
+            if assigned.is_idle() || !assigned.is_started() {
                 continue;
             }
             if let Err(error) = assigned.take(records, room, policy) {
@@ -133,23 +144,33 @@ impl Consumer {
             }
         }
         self.uncommitted |= !records.is_empty();
-        Ok(())
+        if !records.is_empty() {
+            unstarted = Ok(());
+        }
+        unstarted
     }
 
-    /// Gives a position to every partition that has none.
+    /// Gives a position to every partition that has none. One that cannot be started keeps no other
+    /// from it; its error is returned, and it is tried again by the next look.
     fn start_all(&mut self) -> Result<()> {
         if self.all_started {
             return Ok(());
         }
+        let mut outcome = Ok(());
         for index in 0..self.assignment.len() {
-            if !self.assignment[index].is_started() {
-                let point = self.starting_point(&self.assignment[index])?;
-                self.assignment[index].start_at(point);
-                self.uncommitted = true;
+            if self.assignment[index].is_started() {
+                continue;
+            }
+            match self.starting_point(&self.assignment[index]) {
+                Ok(point) => {
+                    self.assignment[index].start_at(point);
+                    self.uncommitted = true;
+                }
+                Err(error) => outcome = outcome.and(Err(error)),
             }
         }
-        self.all_started = true;
-        Ok(())
+        self.all_started = outcome.is_ok();
+        outcome
     }
 
     pub(super) fn starting_point(&self, assigned: &Assigned) -> Result<(Offset, i32)> {

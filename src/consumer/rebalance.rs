@@ -8,6 +8,7 @@
 //! Partitions that stay are not touched in any of these. Elsewhere: who gets what (`group::state`).
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use super::assignment::Assigned;
@@ -68,7 +69,8 @@ impl Consumer {
         let stored_generation = offsets.generation(broker, group).unwrap_or(0);
         let subscribed = Subscribed {
             topics,
-            count: &|topic| broker.partition_count(topic),
+            facts: &|topic| broker.topic_facts(topic),
+            last_serial: broker.topics_version(),
             now,
         };
         let membership = offsets.coordinator().join(
@@ -99,15 +101,16 @@ impl Consumer {
             &self.broker,
             self.settings.group.as_deref().unwrap_or_default(),
         );
-        let wall = broker.clock().wall();
-        membership.leave(broker.clock().monotonic(), |generation| {
+        let (now, wall) = (broker.clock().monotonic(), broker.clock().wall());
+        let offsets = broker.offsets();
+        membership.leave(now, |generation| {
             // If it cannot be written, the group counts as empty since the broker is opened again.
-            drop(
-                broker
-                    .offsets()
-                    .record_state(broker, group, generation, Some(wall)),
-            );
+            drop(offsets.record_state(broker, group, generation, Some(wall)));
         });
+        if self.settings.instance_id.is_some() {
+            // Its place is kept until then.
+            broker.due_at(now.saturating_add(self.settings.session_timeout));
+        }
     }
 
     /// Hands over everything in an orderly way, and leaves the group.
@@ -176,12 +179,22 @@ impl Consumer {
     }
 
     fn take_on(&mut self, granted: Vec<Granted>) {
-        for Granted { partition, added } in granted {
-            // One that was deleted a moment ago is taken back in the next step.
-            if let Ok(state) = find_partition(&self.broker, &partition) {
-                self.insert_assigned(Assigned::new(state, added));
-            }
-            self.unannounced.insert(partition);
+        for granted in granted {
+            let id = granted.partition;
+            let Ok(topic) = self.broker.topic(id.topic()) else {
+                // Deleted a moment ago: the next look at the topics sees that.
+                continue;
+            };
+            let (Ok(partition), Some(membership)) =
+                (topic.partition(id.partition()), &self.membership)
+            else {
+                continue;
+            };
+            // The group may know an earlier topic of the name still.
+            let added = granted.added || granted.serial != topic.serial;
+            let end = membership.first_end(&id, topic.serial, partition.high_watermark());
+            self.insert_assigned(Assigned::new(partition, added).with_initial_end(end));
+            self.unannounced.insert(id);
         }
     }
 
@@ -222,7 +235,7 @@ impl Consumer {
             .iter()
             .filter(|assigned| assigned.is_started() && partitions.contains(assigned.id()));
         let offsets: Vec<_> = going.map(commit::next_to_read).collect();
-        self.commit_now(&offsets)
+        commit::unless_fenced(self.commit_now(&offsets))
     }
 
     /// It was fenced: what it had is lost, and it joins as a new member.
@@ -260,15 +273,19 @@ impl Consumer {
             return Ok(());
         };
         self.in_listener = true;
-        let told = match event {
+        let told = catch_unwind(AssertUnwindSafe(|| match event {
             Event::Assigned => listener.assigned(self, partitions),
             Event::Revoked => listener.revoked(self, partitions),
             Event::Lost => listener.lost(self, partitions),
-        };
+        }));
         self.in_listener = false;
         // Unless it has set another one.
         self.listener.get_or_insert(listener);
-        told
+        told.unwrap_or_else(|panic| {
+            // Whoever catches this goes on with a consumer that works, or lets it be late.
+            self.end_poll();
+            resume_unwind(panic)
+        })
     }
 
     /// `Err` if the listener calls what it must not.

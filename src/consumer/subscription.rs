@@ -12,6 +12,7 @@ use super::assignment::Assigned;
 use super::pattern::TopicPattern;
 use crate::broker::BrokerState;
 use crate::error::{Error, Result};
+use crate::group::coordinator::Membership;
 use crate::group::state::Subscribed;
 use crate::partition::PartitionState;
 use crate::record::{Position, TopicPartition};
@@ -116,7 +117,6 @@ impl Consumer {
     /// * [`UnknownTopic`](Error::UnknownTopic): a topic does not exist. (Kafka waits for it instead.)
     /// * [`InconsistentGroupProtocol`](Error::InconsistentGroupProtocol): the group's members use
     ///   another assignor.
-    /// * [`Corrupt`](Error::Corrupt): what the group committed cannot be read.
     /// * [`IllegalState`](Error::IllegalState): partitions were assigned, or a pattern was subscribed
     ///   to; unsubscribe first.
     pub fn subscribe(&mut self, topics: impl IntoIterator<Item: AsRef<str>>) -> Result<()> {
@@ -183,7 +183,8 @@ impl Consumer {
             None => self.join(topics)?,
             Some(membership) => membership.subscribe(Subscribed {
                 topics,
-                count: &|topic| self.broker.partition_count(topic),
+                facts: &|topic| self.broker.topic_facts(topic),
+                last_serial: version,
                 now: self.broker.clock().monotonic(),
             }),
         }
@@ -308,13 +309,16 @@ impl Consumer {
             return Ok(());
         }
         if let Some(membership) = &self.membership {
-            let topics = self.subscription.topics(&self.broker);
-            membership.refresh(Subscribed {
-                topics,
-                count: &|topic| self.broker.partition_count(topic),
+            membership.subscribe(Subscribed {
+                topics: self.subscription.topics(&self.broker),
+                facts: &|topic| self.broker.topic_facts(topic),
+                last_serial: version,
                 now: self.broker.clock().monotonic(),
             });
             self.replace_recreated();
+        } else if self.settings.group.is_some() && self.subscription.is_to_topics() {
+            // Not a member at the moment: what it reads comes with the next membership.
+            return Ok(());
         } else {
             let partitions = self.subscription.partitions(&self.broker)?;
             self.follow(partitions, true);
@@ -335,6 +339,17 @@ impl Consumer {
                     .unregister(self.wakeup.waiter());
                 *assigned = Assigned::new(present, true);
                 self.all_started = false;
+            }
+        }
+        // One that was gone at the moment it was granted, and is back.
+        let membership = self.membership.as_ref();
+        let owned = membership.map(Membership::owned);
+        for partition in owned.unwrap_or_default() {
+            if self.assigned(&partition).is_err()
+                && let Ok(present) = find_partition(&self.broker, &partition)
+            {
+                self.insert_assigned(Assigned::new(present, true));
+                self.unannounced.insert(partition);
             }
         }
     }

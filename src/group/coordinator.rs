@@ -82,15 +82,32 @@ impl Coordinator {
         group: &str,
         action: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        let entry = self.group_or_new(group);
-        let members = entry.members.lock();
-        match members.count() {
+        self.with_topics(group, |members, _| match members {
             0 => action(),
             members => Err(Error::GroupNotEmpty {
                 group: group.to_owned(),
                 members,
             }),
+        })
+    }
+
+    /// Runs `action` with the number of members and the topics they subscribe to, and keeps them so
+    /// meanwhile.
+    pub(crate) fn with_topics<T>(
+        &self,
+        group: &str,
+        action: impl FnOnce(usize, &BTreeSet<String>) -> T,
+    ) -> T {
+        let entry = self.group_or_new(group);
+        let members = entry.members.lock();
+        let result = action(members.count(), &members.subscribed_topics());
+        let was_used = members.generation() > 0;
+        drop(members);
+        drop(entry);
+        if !was_used {
+            self.forget_unused(group);
         }
+        result
     }
 
     /// A group that has members; `None` if it has none.
@@ -115,13 +132,6 @@ impl Coordinator {
         live.collect()
     }
 
-    /// The topics that the members of a group subscribe to; `None` if it has none.
-    pub(crate) fn subscribed_topics(&self, group: &str) -> Option<BTreeSet<String>> {
-        let group = self.group(group)?;
-        let members = group.members.lock();
-        (members.count() > 0).then(|| members.topics())
-    }
-
     /// Removes members that are overdue; returns when the next may be.
     pub(crate) fn remove_late(&self, now: Duration) -> Option<Duration> {
         let groups = self.all();
@@ -135,6 +145,17 @@ impl Coordinator {
     pub(crate) fn forgive(&self, now: Duration) {
         for group in self.all() {
             group.members.lock().forgive(now);
+        }
+    }
+
+    /// Forgets a group that nobody ever joined, nor is about to.
+    fn forget_unused(&self, name: &str) {
+        let mut groups = self.groups.lock();
+        let is_unused = |group: &Arc<Group>| {
+            Arc::strong_count(group) == 1 && group.members.lock().generation() == 0
+        };
+        if groups.get(name).is_some_and(is_unused) {
+            groups.remove(name);
         }
     }
 
@@ -200,21 +221,20 @@ impl Membership {
         members.release(&self.id, partitions, now);
     }
 
-    /// The caller wants these topics instead.
+    /// These are the topics that the subscription means now; topics or partitions may have come or
+    /// gone.
     pub(crate) fn subscribe(&self, subscribed: Subscribed<'_>) {
-        let mut members = self.group.members.lock();
-        members.subscribe(&self.id, subscribed);
+        self.group.members.lock().subscribe(&self.id, subscribed);
     }
 
-    /// The broker's topics have changed; these are what the subscription means now.
-    pub(crate) fn refresh(&self, subscribed: Subscribed<'_>) {
-        let mut members = self.group.members.lock();
-        members.refresh(&self.id, subscribed);
+    /// What it owns.
+    pub(crate) fn owned(&self) -> Vec<TopicPartition> {
+        self.group.members.lock().owned(&self.id)
     }
 
-    /// Where the group begins in a partition for which it has no committed offset.
-    pub(crate) fn start(&self, partition: &TopicPartition, first: Offset) -> Offset {
-        self.group.members.lock().start(partition, first)
+    /// Where a partition ended when the group first had it; see [`GroupMembers::first_end`].
+    pub(crate) fn first_end(&self, id: &TopicPartition, serial: u64, end: Offset) -> Offset {
+        self.group.members.lock().first_end(id, serial, end)
     }
 
     /// Runs `action` while the member owns these partitions, and keeps it so meanwhile.

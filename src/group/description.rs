@@ -80,7 +80,7 @@ impl GroupDescription {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemberDescription {
-    /// The member's id, which no other member has or had.
+    /// The member's id, which no other member has or had since the broker was opened.
     pub member_id: String,
     /// `group.instance.id` of a static member.
     pub instance_id: Option<String>,

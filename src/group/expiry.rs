@@ -26,7 +26,7 @@ use super::offsets::OffsetStore;
 use super::stored::{Change, GroupRecord, Groups, OffsetAndMetadata, StoredGroup, milliseconds};
 use crate::broker::{Housekeeping, Upkeep};
 use crate::clock::Clock;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::record::{Timestamp, TopicPartition};
 
 /// How often to look at most (Kafka's `offsets.retention.check.interval.ms`).
@@ -110,7 +110,7 @@ impl Expiry {
 impl Upkeep for OffsetStore {
     fn keep_up(&self, now: Duration) -> (Result<()>, Option<Duration>) {
         let outcome = if self.expiry.take_due(now) {
-            self.expire(|group| self.liveness(group))
+            self.expire()
         } else {
             Ok(())
         };
@@ -127,14 +127,6 @@ impl Upkeep for OffsetStore {
 }
 
 impl OffsetStore {
-    /// Which of a group's offsets are in use.
-    fn liveness(&self, group: &str) -> Liveness {
-        match self.coordinator().subscribed_topics(group) {
-            Some(topics) => Liveness::Subscribed(topics),
-            None => Liveness::Gone,
-        }
-    }
-
     /// Shortens logs that have grown large beside what they stand for.
     fn shorten(&self) -> Result<()> {
         let mut outcome = Ok(());
@@ -152,7 +144,7 @@ impl OffsetStore {
 
     /// Forgets what has expired, in the partitions that are in memory, and says when to look again.
     /// Returns the first failure; what it concerns is tried again.
-    pub(super) fn expire(&self, liveness: impl Fn(&str) -> Liveness) -> Result<()> {
+    fn expire(&self) -> Result<()> {
         let Some(retention) = self.expiry.retention else {
             return Ok(());
         };
@@ -162,7 +154,7 @@ impl OffsetStore {
         for log in self.logs() {
             let names = log.read_loaded(|groups| groups.keys().cloned().collect::<Vec<_>>());
             for group in names.iter().flatten() {
-                let expired = self.expire_group(log, group, &liveness(group), now, retention);
+                let expired = self.expire_group(log, group, now, retention);
                 outcome = outcome.and(expired);
             }
             let oldest = log.read_loaded(oldest).flatten();
@@ -176,30 +168,27 @@ impl OffsetStore {
         outcome
     }
 
+    /// Under the members' lock: nobody joins, nor subscribes to more, while that is being forgotten.
     fn expire_group(
         &self,
         log: &OffsetLog,
         name: &str,
-        liveness: &Liveness,
         now: Timestamp,
         retention: Duration,
     ) -> Result<()> {
         let limit = now.saturating_sub(milliseconds(retention));
-        let write = || {
+        self.coordinator().with_topics(name, |members, topics| {
+            let liveness = match members {
+                0 => Liveness::Gone,
+                _ => Liveness::Subscribed(topics.clone()),
+            };
             let written = log.write(now, |groups| {
-                Ok(groups
-                    .get(name)
-                    .map_or_else(Vec::new, |group| expired(name, group, liveness, now, limit)))
+                Ok(groups.get(name).map_or_else(Vec::new, |group| {
+                    expired(name, group, &liveness, now, limit)
+                }))
             });
             written.map(drop)
-        };
-        match liveness {
-            Liveness::Subscribed(_) => write(),
-            Liveness::Gone => match self.coordinator().with_empty(name, write) {
-                Err(Error::GroupNotEmpty { .. }) => Ok(()),
-                other => other,
-            },
-        }
+        })
     }
 }
 

@@ -125,13 +125,10 @@ impl OffsetStore {
         if broker.durability() == Durability::Synced {
             let committed = offsets.iter().map(|(_, committed)| committed.offset);
             // A commit may lie beyond the end, as in Kafka; there is nothing to wait for there.
-            let ends = partitions
-                .into_iter()
-                .zip(committed)
-                .map(|(partition, offset)| {
-                    let end = offset.min(partition.high_watermark());
-                    (partition, end)
-                });
+            let ends = partitions.iter().zip(committed).map(|(partition, offset)| {
+                let end = offset.min(partition.high_watermark());
+                (Arc::clone(partition), end)
+            });
             pending.extend(ends);
             if data == DataSync::First {
                 CommitReceipt::new(std::mem::take(&mut pending)).wait()?;
@@ -140,8 +137,13 @@ impl OffsetStore {
         let end = admit(&mut || {
             log.write(broker.clock().wall(), |_| {
                 // Again, under the lock: a topic that is deleted from here on finds these and forgets them.
-                for (partition, _) in offsets {
-                    find_partition(broker, partition)?;
+                for partition in &partitions {
+                    let present = find_partition(broker, partition.id())?;
+                    if !Arc::ptr_eq(&present, partition) {
+                        // Another topic by now, under the same name: what was meant is gone.
+                        let topic = partition.id().topic().to_owned();
+                        return Err(Error::UnknownTopic { topic });
+                    }
                 }
                 Ok(changes_of(group, offsets))
             })

@@ -17,6 +17,7 @@
 //! (`consumer::rebalance`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,11 +29,21 @@ use crate::record::{Offset, TopicPartition};
 /// Names one membership: never used again, so whoever knows it can be told from a successor.
 pub(crate) type MemberId = Arc<str>;
 
+/// What a group has to know of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TopicFacts {
+    pub(crate) partitions: u32,
+    /// Rises from topic to topic: one that is made again under its old name has another.
+    pub(crate) serial: u64,
+}
+
 /// What a member subscribes to, and what is known about it at the time.
 pub(crate) struct Subscribed<'a> {
     pub(crate) topics: BTreeSet<String>,
-    /// How many partitions a topic has; `None` if there is no such topic.
-    pub(crate) count: &'a dyn Fn(&str) -> Option<u32>,
+    /// `None` if there is no such topic.
+    pub(crate) facts: &'a dyn Fn(&str) -> Option<TopicFacts>,
+    /// Topics that are made later have a higher serial number.
+    pub(crate) last_serial: u64,
     /// The broker's monotonic time.
     pub(crate) now: Duration,
 }
@@ -92,6 +103,8 @@ pub(crate) struct Granted {
     pub(crate) partition: TopicPartition,
     /// It came to be while the group had members: none of its records is old.
     pub(crate) added: bool,
+    /// The topic's, as the group knows it.
+    pub(crate) serial: u64,
 }
 
 /// Why a member is none any more.
@@ -120,12 +133,15 @@ pub(super) struct GroupMembers {
     generation: i32,
     members: BTreeMap<MemberId, Member>,
     owners: BTreeMap<TopicPartition, MemberId>,
-    /// Subscribed topics that exist, with their partitions, as the targets know them.
-    partitions: BTreeMap<String, u32>,
+    /// Subscribed topics that exist, as the targets know them.
+    topics: BTreeMap<String, TopicFacts>,
+    /// Topics with a higher serial number were made while there were members.
+    last_old_serial: u64,
     /// From which number on a topic's partitions came to be while there were members.
     first_added: BTreeMap<String, u32>,
-    /// Where the reset policy had the group begin: an owner that dies without a commit does not move it.
-    starts: BTreeMap<TopicPartition, Offset>,
+    /// Where partitions ended when the group first had them, with their topic's serial number: `latest`,
+    /// whichever member comes to use it.
+    first_ends: BTreeMap<TopicPartition, (u64, Offset)>,
     /// Static members that were replaced and have not left yet.
     replaced: BTreeSet<MemberId>,
     /// Members are idle since then at the earliest: the process was not running before.
@@ -151,7 +167,7 @@ impl GroupMembers {
     }
 
     /// The topics that members subscribe to.
-    pub(super) fn topics(&self) -> BTreeSet<String> {
+    pub(super) fn subscribed_topics(&self) -> BTreeSet<String> {
         let members = self.members.values();
         members
             .flat_map(|member| member.topics.iter().cloned())
@@ -191,7 +207,12 @@ impl GroupMembers {
         signal: Arc<Signal>,
         subscribed: Subscribed<'_>,
     ) -> Result<()> {
-        let Subscribed { topics, count, now } = subscribed;
+        let Subscribed {
+            topics,
+            facts,
+            last_serial,
+            now,
+        } = subscribed;
         let place = profile.instance_id.as_deref();
         let place = place.and_then(|instance| self.find_instance(instance));
         self.check_assignor(&profile, place.as_ref())?;
@@ -201,38 +222,27 @@ impl GroupMembers {
             same_subscription = former.topics == member.topics && former.revoking_since.is_none();
             member.target = former.target;
         }
-        self.note_known(&member.topics, count);
+        if self.members.is_empty() {
+            self.last_old_serial = last_serial;
+        }
         self.members.insert(id, member);
-        let counts_changed = self.count_partitions(count);
-        if !same_subscription || counts_changed {
+        let topics_changed = self.learn_topics(facts);
+        if !same_subscription || topics_changed {
             self.rebalance(now);
         }
         Ok(())
     }
 
-    /// A member subscribes to these topics instead.
+    /// A member subscribes to these topics instead, or finds that topics or partitions came or went.
     pub(super) fn subscribe(&mut self, id: &MemberId, subscribed: Subscribed<'_>) {
-        self.note_known(&subscribed.topics, subscribed.count);
-        self.change_topics(id, subscribed);
-    }
-
-    /// Topics or partitions came or went; these are what the member's subscription means now.
-    pub(super) fn refresh(&mut self, id: &MemberId, subscribed: Subscribed<'_>) {
-        for topic in &subscribed.topics {
-            self.first_added.entry(topic.clone()).or_insert(0);
-        }
-        self.change_topics(id, subscribed);
-    }
-
-    fn change_topics(&mut self, id: &MemberId, subscribed: Subscribed<'_>) {
-        let Subscribed { topics, count, now } = subscribed;
         let Some(member) = self.members.get_mut(id) else {
             return;
         };
+        let topics = subscribed.topics;
         let changed = std::mem::replace(&mut member.topics, topics) != member.topics;
-        let counts_changed = self.count_partitions(count);
-        if changed || counts_changed {
-            self.rebalance(now);
+        let topics_changed = self.learn_topics(subscribed.facts);
+        if changed || topics_changed {
+            self.rebalance(subscribed.now);
         }
     }
 
@@ -264,8 +274,12 @@ impl GroupMembers {
             member.owned.insert(partition.clone());
             self.owners.insert(partition.clone(), Arc::clone(id));
             let first_added = self.first_added.get(partition.topic());
-            let added = first_added.is_some_and(|first| *first <= partition.partition());
-            Granted { partition, added }
+            let facts = self.topics.get(partition.topic());
+            Granted {
+                added: first_added.is_some_and(|first| *first <= partition.partition()),
+                serial: facts.map_or(0, |facts| facts.serial),
+                partition,
+            }
         };
         Step::Assign(free.into_iter().map(grant).collect())
     }
@@ -328,9 +342,20 @@ impl GroupMembers {
         }
     }
 
-    /// Where the group begins in a partition without a committed offset: `first` is kept of several.
-    pub(super) fn start(&mut self, partition: &TopicPartition, first: Offset) -> Offset {
-        *self.starts.entry(partition.clone()).or_insert(first)
+    /// Where a partition of the topic with this serial number ended when the group first had it, if it
+    /// ends at `end` now.
+    pub(super) fn first_end(&mut self, id: &TopicPartition, serial: u64, end: Offset) -> Offset {
+        let known = self.first_ends.entry(id.clone()).or_insert((serial, end));
+        if known.0 != serial {
+            *known = (serial, end);
+        }
+        known.1
+    }
+
+    /// What a member owns.
+    pub(super) fn owned(&self, id: &MemberId) -> Vec<TopicPartition> {
+        let member = self.members.get(id);
+        member.map_or_else(Vec::new, |member| member.owned.iter().cloned().collect())
     }
 
     /// Who has not polled so far has a full interval from now on.
@@ -363,9 +388,9 @@ impl GroupMembers {
         }
         if self.members.is_empty() {
             self.generation = self.generation.saturating_add(1);
-            self.partitions.clear();
+            self.topics.clear();
             self.first_added.clear();
-            self.starts.clear();
+            self.first_ends.clear();
         } else {
             self.rebalance(now);
         }
@@ -404,30 +429,24 @@ impl GroupMembers {
         }
     }
 
-    /// Partitions that a topic has when it is first subscribed to were not added later.
-    fn note_known(&mut self, topics: &BTreeSet<String>, count: &dyn Fn(&str) -> Option<u32>) {
-        for topic in topics {
-            self.first_added
-                .entry(topic.clone())
-                .or_insert_with(|| count(topic).unwrap_or(0));
-        }
-    }
-
     /// Looks up the subscribed topics; true if anything about them has changed.
-    fn count_partitions(&mut self, count: &dyn Fn(&str) -> Option<u32>) -> bool {
-        let topics = self.members.values().flat_map(|member| &member.topics);
-        let topics: BTreeSet<&String> = topics.collect();
-        let partitions: BTreeMap<_, _> = topics
-            .into_iter()
-            .filter_map(|topic| Some((topic.clone(), count(topic)?)))
+    fn learn_topics(&mut self, facts: &dyn Fn(&str) -> Option<TopicFacts>) -> bool {
+        let subscribed = self.subscribed_topics().into_iter();
+        let topics: BTreeMap<_, _> = subscribed
+            .filter_map(|topic| Some((facts(&topic)?, topic)))
+            .map(|(facts, topic)| (topic, facts))
             .collect();
-        for topic in self.partitions.keys() {
-            if !partitions.contains_key(topic) {
-                // Gone; whatever comes back under its name is new.
-                self.first_added.insert(topic.clone(), 0);
+        for (topic, facts) in &topics {
+            let first_added = self.first_added.entry(topic.clone());
+            let first_added = first_added.or_insert(facts.partitions);
+            if facts.serial > self.last_old_serial {
+                // Made since, perhaps again under an old name: all of it is new.
+                *first_added = 0;
             }
         }
-        std::mem::replace(&mut self.partitions, partitions) != self.partitions
+        self.first_added
+            .retain(|topic, _| topics.contains_key(topic) || facts(topic).is_some());
+        std::mem::replace(&mut self.topics, topics) != self.topics
     }
 
     /// Nobody owns these any more. Tells those who are to; true if nobody is to own one of them.
@@ -445,16 +464,15 @@ impl GroupMembers {
     }
 
     fn exists(&self, partition: &TopicPartition) -> bool {
-        let count = self.partitions.get(partition.topic());
-        count.is_some_and(|count| partition.partition() < *count)
+        let facts = self.topics.get(partition.topic());
+        facts.is_some_and(|facts| partition.partition() < facts.partitions)
     }
 
     /// Makes new targets. What a cooperative assignor leaves out because it has to change hands is
     /// tried again: at once if nobody owns it, else when it is released.
     fn rebalance(&mut self, now: Duration) {
-        /// Of a member that joins while another has left: one to let go, one to place, one to see
-        /// that nothing is left.
-        const MOST_ROUNDS: usize = 3;
+        /// Kafka's assignors need three at most; an application's own may never be content.
+        const MOST_ROUNDS: usize = 20;
         for _ in 0..MOST_ROUNDS {
             let changed = self.retarget(now);
             if !changed || !self.has_unplaced() {
@@ -467,7 +485,10 @@ impl GroupMembers {
     fn has_unplaced(&self) -> bool {
         let targeted = self.members.values().flat_map(|member| &member.target);
         let placed: BTreeSet<_> = targeted.chain(self.owners.keys()).collect();
-        let all = self.partitions.values().map(|count| u64::from(*count));
+        let all = self
+            .topics
+            .values()
+            .map(|facts| u64::from(facts.partitions));
         let placed = placed
             .into_iter()
             .filter(|partition| self.exists(partition));
@@ -476,7 +497,9 @@ impl GroupMembers {
 
     /// Asks the assignor once; true if a target has changed.
     fn retarget(&mut self, now: Duration) -> bool {
-        let targets = self.compute_targets();
+        let Some(targets) = self.compute_targets() else {
+            return false;
+        };
         let mut members = self.members.iter();
         if members.all(|(id, member)| targets.get(id) == Some(&member.target)) {
             return false;
@@ -491,10 +514,10 @@ impl GroupMembers {
         true
     }
 
-    fn compute_targets(&self) -> BTreeMap<MemberId, BTreeSet<TopicPartition>> {
-        let Some(first) = self.members.values().next() else {
-            return BTreeMap::new();
-        };
+    /// `None` if there is nobody, or the assignor panics: the targets stay then as they are. The
+    /// caller may be somebody who has nothing to do with it.
+    fn compute_targets(&self) -> Option<BTreeMap<MemberId, BTreeSet<TopicPartition>>> {
+        let first = self.members.values().next()?;
         // What it is to own counts as owned: who is owner in fact is seen to by `next_step`.
         let subscriptions: Vec<_> = self
             .members
@@ -509,8 +532,13 @@ impl GroupMembers {
                 subscription
             })
             .collect();
+        let topics = self.topics.iter();
+        let partitions = topics
+            .map(|(topic, facts)| (topic.clone(), facts.partitions))
+            .collect();
         let assignor = &first.profile.assignor;
-        let mut assignment = assignor.assign(&subscriptions, &self.partitions);
+        let assign = AssertUnwindSafe(|| assignor.assign(&subscriptions, &partitions));
+        let mut assignment = catch_unwind(assign).ok()?;
         let mut taken = BTreeSet::new();
         let targets = self.members.iter().map(|(id, member)| {
             let assigned = assignment.remove(&**id).unwrap_or_default().into_iter();
@@ -521,7 +549,7 @@ impl GroupMembers {
             });
             (Arc::clone(id), valid.collect())
         });
-        targets.collect()
+        Some(targets.collect())
     }
 }
 

@@ -6,6 +6,10 @@ use crate::group::assignor::{Assignment, CooperativeSticky, Range};
 const SECOND: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = Duration::from_secs(10);
 
+fn facts(partitions: u32, serial: u64) -> TopicFacts {
+    TopicFacts { partitions, serial }
+}
+
 /// A group of members that do every step at once, and check what must always hold.
 struct Group {
     state: GroupMembers,
@@ -46,7 +50,8 @@ impl Group {
         let counts = self.topics.clone();
         let subscribed = Subscribed {
             topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
-            count: &|topic| counts.get(topic).copied(),
+            facts: &|topic| Some(facts(*counts.get(topic)?, 0)),
+            last_serial: 0,
             now: self.now,
         };
         self.signals.insert(Arc::clone(&id), Arc::clone(&signal));
@@ -300,27 +305,28 @@ fn new_partitions_and_topics_are_assigned_by_themselves_and_known_as_new() {
         panic!("it owns everything");
     };
     assert!(!first[0].added);
-    let refresh = |group: &mut Group, topics: &[(&str, u32)]| {
-        let counts: BTreeMap<_, _> = topics.iter().copied().collect();
+    let refresh = |group: &mut Group, topics: &[(&str, TopicFacts)]| {
+        let known: BTreeMap<_, _> = topics.iter().copied().collect();
         let subscribed = Subscribed {
-            topics: counts.keys().map(|topic| (*topic).to_owned()).collect(),
-            count: &|topic| counts.get(topic).copied(),
+            topics: known.keys().map(|topic| (*topic).to_owned()).collect(),
+            facts: &|topic| known.get(topic).copied(),
+            last_serial: 9,
             now: Duration::ZERO,
         };
-        group.state.refresh(&a, subscribed);
+        group.state.subscribe(&a, subscribed);
         group.check();
         group.step(&a)
     };
-    let Step::Assign(more) = refresh(&mut group, &[("t", 2), ("u", 1)]) else {
+    let Step::Assign(more) = refresh(&mut group, &[("t", facts(2, 0)), ("u", facts(1, 1))]) else {
         panic!("there is more to own");
     };
     assert_eq!(more.len(), 2);
     assert!(more.iter().all(|granted| granted.added));
-    let gone = refresh(&mut group, &[("u", 1)]);
+    let gone = refresh(&mut group, &[("u", facts(1, 1))]);
     let partitions = [0, 1].map(|number| TopicPartition::new("t", number));
     assert_eq!(gone, Step::Revoke(partitions.to_vec()));
     group.release(&a, &partitions);
-    let Step::Assign(again) = refresh(&mut group, &[("t", 1), ("u", 1)]) else {
+    let Step::Assign(again) = refresh(&mut group, &[("t", facts(1, 2)), ("u", facts(1, 1))]) else {
         panic!("it is back");
     };
     assert!(again[0].added, "another topic of the same name");
@@ -337,7 +343,8 @@ fn members_have_to_agree_on_the_assignor() {
         Arc::new(Signal::new(Arc::default(), Duration::ZERO)),
         Subscribed {
             topics: BTreeSet::new(),
-            count: &|_| None,
+            facts: &|_| None,
+            last_serial: 0,
             now: Duration::ZERO,
         },
     );
@@ -379,15 +386,78 @@ fn a_careless_assignor_gives_nothing_twice_and_nothing_that_is_not_there() {
 }
 
 #[test]
-fn where_a_group_began_is_remembered_while_it_has_members() {
+fn where_a_partition_ended_at_first_is_remembered_while_there_are_members() {
     let mut group = Group::new(&[("t", 1)]);
     let a = group.join("a");
     let t0 = TopicPartition::new("t", 0);
-    assert_eq!(group.state.start(&t0, 5), 5);
+    assert_eq!(group.state.first_end(&t0, 0, 5), 5);
     let b = group.join("b");
     group.state.leave(&a, group.now);
-    assert_eq!(group.state.start(&t0, 9), 5);
+    assert_eq!(group.state.first_end(&t0, 0, 9), 5);
+    assert_eq!(
+        group.state.first_end(&t0, 1, 0),
+        0,
+        "another topic of the name"
+    );
     group.state.leave(&b, group.now);
     group.join("c");
-    assert_eq!(group.state.start(&t0, 9), 9);
+    assert_eq!(group.state.first_end(&t0, 1, 9), 9);
+}
+
+#[test]
+fn a_topic_that_is_given_up_and_taken_up_again_is_not_new() {
+    let mut group = Group::new(&[("t", 1)]);
+    let a = group.join("a");
+    group.settle(&a);
+    for topics in [BTreeSet::new(), ["t".to_owned()].into()] {
+        let subscribed = Subscribed {
+            topics,
+            facts: &|_| Some(facts(1, 0)),
+            last_serial: 0,
+            now: Duration::ZERO,
+        };
+        let is_empty = subscribed.topics.is_empty();
+        group.state.subscribe(&a, subscribed);
+        if is_empty {
+            assert_eq!(group.settle(&a).0, ["t-0"]);
+        }
+    }
+    let Step::Assign(again) = group.step(&a) else {
+        panic!("it subscribes again");
+    };
+    assert!(!again[0].added);
+}
+
+/// Fails whenever it is asked with more than one member.
+#[derive(Debug)]
+struct Panicking;
+
+impl Assignor for Panicking {
+    fn name(&self) -> &'static str {
+        "panicking"
+    }
+
+    fn assign(
+        &self,
+        members: &[MemberSubscription],
+        partitions: &BTreeMap<String, u32>,
+    ) -> Assignment {
+        assert_eq!(members.len(), 1, "on purpose");
+        Range.assign(members, partitions)
+    }
+}
+
+#[test]
+fn an_assignor_that_panics_changes_nothing_and_harms_nobody() {
+    let mut group = Group::new(&[("t", 2)]);
+    group.assignor = Arc::new(Panicking);
+    let a = group.join("a");
+    group.settle(&a);
+    let b = group.join("b");
+    assert_eq!(group.settle(&a), (vec![], vec![]));
+    assert_eq!(group.settle(&b), (vec![], vec![]));
+    group.signals[&b].begin_poll();
+    group.state.remove_late(INTERVAL);
+    group.settle(&b);
+    assert_eq!(group.owned(&b), 2);
 }

@@ -18,6 +18,7 @@
 mod churn;
 mod history;
 mod member;
+mod paused;
 
 use std::time::{Duration, Instant};
 

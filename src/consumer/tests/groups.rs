@@ -458,6 +458,149 @@ fn a_new_group_that_loses_its_owner_before_a_commit_skips_nothing() {
 }
 
 #[test]
+fn a_new_group_skips_nothing_when_a_partition_moves_before_its_first_poll() {
+    for leaves in [false, true] {
+        let broker = broker_with("t", 2);
+        append(&broker, "t", 0, 0..3);
+        let builder = || member_of(&broker, "g").auto_offset_reset(Position::Latest);
+        let mut first = subscribed(builder(), "t");
+        let mut second = subscribed(builder(), "t");
+        append(&broker, "t", 0, 3..5);
+        append(&broker, "t", 1, 5..7);
+        let mut seen = Vec::new();
+        if leaves {
+            drop(first);
+            seen.extend(values(&look(&mut second)));
+        } else {
+            for _ in 0..2 {
+                seen.extend(values(&look(&mut first)));
+                seen.extend(values(&look(&mut second)));
+            }
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, [3, 4, 5, 6], "leaves: {leaves}");
+    }
+}
+
+#[test]
+fn where_a_deleted_topic_began_means_nothing_for_its_successor() {
+    let broker = broker_with("t", 1);
+    append(&broker, "t", 0, 0..100);
+    let builder = || member_of(&broker, "g").auto_offset_reset(Position::Latest);
+    let mut consumer = subscribed(builder(), "t");
+    look(&mut consumer);
+    for seen in [true, false] {
+        broker.delete_topic("t").unwrap();
+        if seen {
+            look(&mut consumer);
+        }
+        broker.create_topic("t", TopicConfig::default()).unwrap();
+        append(&broker, "t", 0, 0..200);
+        assert_eq!(look(&mut consumer).len(), 200, "seen: {seen}");
+    }
+    let another = builder();
+    broker.delete_topic("t").unwrap();
+    broker.create_topic("t", TopicConfig::default()).unwrap();
+    append(&broker, "t", 0, 0..3);
+    let mut another = subscribed(another, "t");
+    drop(consumer);
+    assert_eq!(look(&mut another).len(), 3, "it is younger than the group");
+}
+
+#[test]
+fn a_new_topic_is_read_from_its_beginning_whoever_notices_it_first() {
+    let broker = broker_with("t-old", 1);
+    let pattern = || {
+        let builder = member_of(&broker, "g").auto_offset_reset(Position::Latest);
+        let mut consumer = builder.build().unwrap();
+        consumer.subscribe_pattern("t-.*").unwrap();
+        consumer
+    };
+    let mut first = pattern();
+    look(&mut first);
+    broker
+        .create_topic("t-new", TopicConfig::default())
+        .unwrap();
+    append(&broker, "t-new", 0, 0..3);
+    let mut second = pattern();
+    let seen: usize = (0..3)
+        .map(|_| look(&mut first).len() + look(&mut second).len())
+        .sum();
+    assert_eq!(seen, 3);
+}
+
+#[test]
+fn who_cannot_join_again_reads_nothing() {
+    let clock = ManualClock::new(0);
+    let broker = broker_on(&clock, 2);
+    append(&broker, "t", 0, 0..5);
+    let mut late = join(&broker, "t");
+    clock.advance(INTERVAL);
+    broker.run_housekeeping().unwrap();
+    let other = subscribed(member_of(&broker, "g").assignor(Range), "t");
+    for _ in 0..2 {
+        broker
+            .create_topic(
+                &format!("u-{:?}", late.assignment().len()),
+                TopicConfig::default(),
+            )
+            .ok();
+        let refused = late.poll(Duration::ZERO);
+        assert!(matches!(
+            refused,
+            Err(Error::InconsistentGroupProtocol { .. })
+        ));
+        assert!(late.assignment().is_empty());
+        assert!(matches!(late.commit(), Err(Error::Fenced { .. })));
+    }
+    drop(other);
+    assert_eq!(
+        look(&mut late).len(),
+        5,
+        "when it can, it is a member again"
+    );
+}
+
+#[test]
+fn a_listener_that_panics_leaves_a_consumer_that_works() {
+    struct Panics;
+    impl RebalanceListener for Panics {
+        fn assigned(&mut self, _: &mut Consumer, _: &[TopicPartition]) -> Result<()> {
+            std::panic::resume_unwind(Box::new("on purpose"));
+        }
+    }
+    let clock = ManualClock::new(0);
+    let broker = broker_on(&clock, 1);
+    append(&broker, "t", 0, 0..5);
+    let mut consumer = join(&broker, "t");
+    consumer.on_rebalance(Panics);
+    let poll = std::panic::AssertUnwindSafe(|| consumer.poll(Duration::ZERO).map(|_| ()));
+    assert!(std::panic::catch_unwind(poll).is_err());
+    clock.advance(INTERVAL);
+    broker.run_housekeeping().unwrap();
+    assert!(
+        matches!(consumer.commit(), Err(Error::Fenced { .. })),
+        "it was late"
+    );
+    consumer.on_rebalance(Log::default());
+    assert_eq!(look(&mut consumer).len(), 5);
+}
+
+#[test]
+fn one_partition_without_a_start_does_not_keep_the_others_from_being_read() {
+    let broker = broker_with("t", 2);
+    append(&broker, "t", 1, 0..5);
+    broker
+        .group("g")
+        .commit_offsets(&[(id("t", 1), 0)])
+        .unwrap();
+    let mut consumer = subscribed(member_of(&broker, "g").no_auto_offset_reset(), "t");
+    assert_eq!(look(&mut consumer).len(), 5);
+    let missing = consumer.poll(Duration::ZERO);
+    assert!(matches!(missing, Err(Error::NoCommittedOffset { .. })));
+}
+
+#[test]
 fn a_static_member_comes_back_to_its_place_and_fences_its_double() {
     let clock = ManualClock::new(0);
     let broker = broker_on(&clock, 4);

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::states::broker_at;
 use super::*;
-use crate::group::expiry::Liveness;
 use crate::{Error, ManualClock, Position};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -158,11 +157,10 @@ fn topics_that_a_live_group_gave_up_expire() {
     let given_up = TopicPartition::new("u", 0);
     let group = broker.group("g");
     group.commit_offsets(&[(given_up.clone(), 0)]).unwrap();
-    record(&broker, "g", None);
-    clock.advance(DAY * 8);
-    let store = state(&broker);
-    let subscribed = |_: &str| Liveness::Subscribed(["t".to_owned()].into());
-    store.offsets().expire(subscribed).unwrap();
+    let builder = broker.consumer().group("g").max_poll_interval(DAY * 365);
+    let mut consumer = builder.build().unwrap();
+    consumer.subscribe(["t"]).unwrap();
+    pass(&clock, &broker, DAY * 8);
     assert_eq!(group.export().unwrap(), [(id(0), 3)]);
 }
 

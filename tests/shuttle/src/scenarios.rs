@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::group::assignor::CooperativeSticky;
 use crate::group::coordinator::{Coordinator, Joining, Membership};
 use crate::group::signal::Signal;
-use crate::group::state::{Profile, Step, Subscribed};
+use crate::group::state::{Profile, Step, Subscribed, TopicFacts};
 use crate::notify::Waiter;
 use crate::record::{Offset, TopicPartition};
 use crate::sync::{AtomicU64, Mutex, Ordering};
@@ -55,7 +55,13 @@ impl World {
         };
         let subscribed = Subscribed {
             topics: ["t".to_owned()].into(),
-            count: &|_| Some(PARTITIONS),
+            facts: &|_| {
+                Some(TopicFacts {
+                    partitions: PARTITIONS,
+                    serial: 0,
+                })
+            },
+            last_serial: 0,
             now: self.now(),
         };
         let joining = Joining { profile, signal };
