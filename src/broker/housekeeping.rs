@@ -134,6 +134,8 @@ impl Housekeeping {
     fn wake_by(&self, queue: &mut Queue, deadline: Duration) {
         if queue.next.is_none_or(|next| deadline < next) {
             queue.next = Some(deadline);
+            // The thread is expected from now on, unless it is anyway.
+            self.wakes_at.lock().get_or_insert_with(Instant::now);
             self.ring();
         }
     }
@@ -170,13 +172,25 @@ impl Housekeeping {
         let Some(upkeep) = self.upkeep.get().and_then(Weak::upgrade) else {
             return (Ok(()), None);
         };
-        // The lock is held until that is dealt with: who comes at the same moment must not be earlier.
+        self.notice_pause(now, &*upkeep);
+        upkeep.keep_up(now)
+    }
+
+    /// The thread is about to sleep, and notes until when at the latest.
+    fn sleep_until(&self, wakes_at: Option<Instant>, clock: &dyn Clock) {
+        if let Some(upkeep) = self.upkeep.get().and_then(Weak::upgrade) {
+            self.notice_pause(clock.monotonic(), &*upkeep);
+        }
+        *self.wakes_at.lock() = wakes_at;
+    }
+
+    /// Sees whether the process was stopped since the thread last noted when it would wake. The lock is
+    /// held until that is dealt with: who comes at the same moment must not be earlier.
+    fn notice_pause(&self, now: Duration, upkeep: &dyn Upkeep) {
         let wakes_at = self.wakes_at.lock();
         if wakes_at.is_some_and(|wakes_at| wakes_at.elapsed() > OVERSLEPT) {
             upkeep.resumed(now);
         }
-        drop(wakes_at);
-        upkeep.keep_up(now)
     }
 
     /// Bounds that are lost with the power only make recovery look at more: there is time.
@@ -219,10 +233,10 @@ impl Housekeeping {
             // Whatever ends the wait, it is time to look.
             if let Some(deadline) = next {
                 let wait = until(clock, deadline);
-                *self.wakes_at.lock() = Instant::now().checked_add(wait);
+                self.sleep_until(Instant::now().checked_add(wait), clock);
                 let _ = ringing.recv_timeout(wait);
             } else {
-                *self.wakes_at.lock() = None;
+                self.sleep_until(None, clock);
                 let _ = ringing.recv();
             }
             let now = clock.monotonic();

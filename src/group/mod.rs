@@ -16,6 +16,7 @@ pub(crate) mod coordinator;
 pub(crate) mod description;
 mod expiry;
 mod handle;
+mod member;
 mod offset_log;
 pub(crate) mod offsets;
 mod replay;
@@ -25,6 +26,7 @@ pub(crate) mod state;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 pub use description::{GroupDescription, GroupListing, GroupOffset, GroupState, MemberDescription};
 pub use handle::ConsumerGroup;

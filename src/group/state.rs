@@ -21,21 +21,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::assignor::{Assignor, MemberSubscription};
+use super::member::Member;
+pub(crate) use super::member::{MemberId, MemberView, Profile};
 use super::signal::Signal;
+use super::topics::KnownTopics;
+pub(crate) use super::topics::TopicFacts;
 use crate::error::{Error, Result};
 use crate::record::{Offset, TopicPartition};
-
-/// Names one membership: never used again, so whoever knows it can be told from a successor.
-pub(crate) type MemberId = Arc<str>;
-
-/// What a group has to know of a topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TopicFacts {
-    pub(crate) partitions: u32,
-    /// Rises from topic to topic: one that is made again under its old name has another.
-    pub(crate) serial: u64,
-}
 
 /// What a member subscribes to, and what is known about it at the time.
 pub(crate) struct Subscribed<'a> {
@@ -50,39 +42,6 @@ pub(crate) struct Subscribed<'a> {
 
 /// Why a static member is none any more.
 pub(crate) const REPLACED: &str = "another consumer joined with the same group.instance.id";
-
-/// What a member says of itself when it joins.
-#[derive(Debug, Clone)]
-pub(crate) struct Profile {
-    /// The name of a static member (`group.instance.id`).
-    pub(crate) instance_id: Option<String>,
-    pub(crate) client_id: String,
-    /// The thread that joined.
-    pub(crate) host: String,
-    pub(crate) assignor: Arc<dyn Assignor>,
-    /// How long it may go without a poll, and take to give partitions up.
-    pub(crate) max_poll_interval: Duration,
-    /// How long the place of a static member is kept when it leaves.
-    pub(crate) session_timeout: Duration,
-}
-
-/// One member.
-#[derive(Debug)]
-struct Member {
-    profile: Profile,
-    topics: BTreeSet<String>,
-    signal: Arc<Signal>,
-    /// What it is to own.
-    target: BTreeSet<TopicPartition>,
-    /// What it owns. Its own view may lag behind only in having less.
-    owned: BTreeSet<TopicPartition>,
-    /// The generation it has caught up with.
-    generation: i32,
-    /// Since when it owns more than its target.
-    revoking_since: Option<Duration>,
-    /// Since when a static member is gone, with its place kept.
-    away_since: Option<Duration>,
-}
 
 /// What a member has to do next.
 #[derive(Debug, PartialEq, Eq)]
@@ -116,32 +75,13 @@ pub(crate) enum Fence {
     Replaced,
 }
 
-/// One member, to look at.
-#[derive(Debug, Clone)]
-pub(crate) struct MemberView {
-    pub(crate) id: MemberId,
-    pub(crate) instance_id: Option<String>,
-    pub(crate) client_id: String,
-    pub(crate) host: String,
-    pub(crate) owned: Vec<TopicPartition>,
-    pub(crate) generation: i32,
-}
-
 /// See the module's description.
 #[derive(Debug, Default)]
 pub(super) struct GroupMembers {
     generation: i32,
     members: BTreeMap<MemberId, Member>,
     owners: BTreeMap<TopicPartition, MemberId>,
-    /// Subscribed topics that exist, as the targets know them.
-    topics: BTreeMap<String, TopicFacts>,
-    /// Topics with a higher serial number were made while there were members.
-    last_old_serial: u64,
-    /// From which number on a topic's partitions came to be while there were members.
-    first_added: BTreeMap<String, u32>,
-    /// Where partitions ended when the group first had them, with their topic's serial number: `latest`,
-    /// whichever member comes to use it.
-    first_ends: BTreeMap<TopicPartition, (u64, Offset)>,
+    topics: KnownTopics,
     /// Static members that were replaced and have not left yet.
     replaced: BTreeSet<MemberId>,
     /// Members are idle since then at the earliest: the process was not running before.
@@ -187,15 +127,8 @@ impl GroupMembers {
     }
 
     pub(super) fn views(&self) -> Vec<MemberView> {
-        let views = self.members.iter().map(|(id, member)| MemberView {
-            id: Arc::clone(id),
-            instance_id: member.profile.instance_id.clone(),
-            client_id: member.profile.client_id.clone(),
-            host: member.profile.host.clone(),
-            owned: member.owned.iter().cloned().collect(),
-            generation: member.generation,
-        });
-        views.collect()
+        let members = self.members.iter();
+        members.map(|(id, member)| member.view(id)).collect()
     }
 
     /// Adds a member. One that comes with the instance id of another takes its place, without
@@ -213,6 +146,9 @@ impl GroupMembers {
             last_serial,
             now,
         } = subscribed;
+        if self.members.is_empty() {
+            self.topics = KnownTopics::since(last_serial);
+        }
         let place = profile.instance_id.as_deref();
         let place = place.and_then(|instance| self.find_instance(instance));
         self.check_assignor(&profile, place.as_ref())?;
@@ -221,9 +157,6 @@ impl GroupMembers {
         if let Some(former) = place.and_then(|former| self.replace(&former)) {
             same_subscription = former.topics == member.topics && former.revoking_since.is_none();
             member.target = former.target;
-        }
-        if self.members.is_empty() {
-            self.last_old_serial = last_serial;
         }
         self.members.insert(id, member);
         let topics_changed = self.learn_topics(facts);
@@ -273,11 +206,9 @@ impl GroupMembers {
         let grant = |partition: TopicPartition| {
             member.owned.insert(partition.clone());
             self.owners.insert(partition.clone(), Arc::clone(id));
-            let first_added = self.first_added.get(partition.topic());
-            let facts = self.topics.get(partition.topic());
             Granted {
-                added: first_added.is_some_and(|first| *first <= partition.partition()),
-                serial: facts.map_or(0, |facts| facts.serial),
+                added: self.topics.is_added(&partition),
+                serial: self.topics.serial(&partition),
                 partition,
             }
         };
@@ -345,11 +276,7 @@ impl GroupMembers {
     /// Where a partition of the topic with this serial number ended when the group first had it, if it
     /// ends at `end` now.
     pub(super) fn first_end(&mut self, id: &TopicPartition, serial: u64, end: Offset) -> Offset {
-        let known = self.first_ends.entry(id.clone()).or_insert((serial, end));
-        if known.0 != serial {
-            *known = (serial, end);
-        }
-        known.1
+        self.topics.first_end(id, serial, end)
     }
 
     /// What a member owns.
@@ -388,9 +315,7 @@ impl GroupMembers {
         }
         if self.members.is_empty() {
             self.generation = self.generation.saturating_add(1);
-            self.topics.clear();
-            self.first_added.clear();
-            self.first_ends.clear();
+            self.topics = KnownTopics::default();
         } else {
             self.rebalance(now);
         }
@@ -431,22 +356,8 @@ impl GroupMembers {
 
     /// Looks up the subscribed topics; true if anything about them has changed.
     fn learn_topics(&mut self, facts: &dyn Fn(&str) -> Option<TopicFacts>) -> bool {
-        let subscribed = self.subscribed_topics().into_iter();
-        let topics: BTreeMap<_, _> = subscribed
-            .filter_map(|topic| Some((facts(&topic)?, topic)))
-            .map(|(facts, topic)| (topic, facts))
-            .collect();
-        for (topic, facts) in &topics {
-            let first_added = self.first_added.entry(topic.clone());
-            let first_added = first_added.or_insert(facts.partitions);
-            if facts.serial > self.last_old_serial {
-                // Made since, perhaps again under an old name: all of it is new.
-                *first_added = 0;
-            }
-        }
-        self.first_added
-            .retain(|topic, _| topics.contains_key(topic) || facts(topic).is_some());
-        std::mem::replace(&mut self.topics, topics) != self.topics
+        let subscribed = self.subscribed_topics();
+        self.topics.learn(subscribed, facts)
     }
 
     /// Nobody owns these any more. Tells those who are to; true if nobody is to own one of them.
@@ -457,15 +368,10 @@ impl GroupMembers {
             let mut members = self.members.values();
             match members.find(|member| member.target.contains(partition)) {
                 Some(next) => next.signal.tell(),
-                None => unplaced |= self.exists(partition),
+                None => unplaced |= self.topics.exists(partition),
             }
         }
         unplaced
-    }
-
-    fn exists(&self, partition: &TopicPartition) -> bool {
-        let facts = self.topics.get(partition.topic());
-        facts.is_some_and(|facts| partition.partition() < facts.partitions)
     }
 
     /// Makes new targets. What a cooperative assignor leaves out because it has to change hands is
@@ -485,14 +391,10 @@ impl GroupMembers {
     fn has_unplaced(&self) -> bool {
         let targeted = self.members.values().flat_map(|member| &member.target);
         let placed: BTreeSet<_> = targeted.chain(self.owners.keys()).collect();
-        let all = self
-            .topics
-            .values()
-            .map(|facts| u64::from(facts.partitions));
         let placed = placed
             .into_iter()
-            .filter(|partition| self.exists(partition));
-        (placed.count() as u64) < all.sum::<u64>()
+            .filter(|partition| self.topics.exists(partition));
+        (placed.count() as u64) < self.topics.partition_count()
     }
 
     /// Asks the assignor once; true if a target has changed.
@@ -518,24 +420,11 @@ impl GroupMembers {
     /// caller may be somebody who has nothing to do with it.
     fn compute_targets(&self) -> Option<BTreeMap<MemberId, BTreeSet<TopicPartition>>> {
         let first = self.members.values().next()?;
-        // What it is to own counts as owned: who is owner in fact is seen to by `next_step`.
-        let subscriptions: Vec<_> = self
-            .members
-            .iter()
-            .map(|(id, member)| {
-                let mut subscription =
-                    MemberSubscription::new(&**id, member.topics.iter().cloned())
-                        .owned(member.target.iter().cloned(), self.generation);
-                if let Some(instance) = &member.profile.instance_id {
-                    subscription = subscription.instance_id(instance);
-                }
-                subscription
-            })
+        let members = self.members.iter();
+        let subscriptions: Vec<_> = members
+            .map(|(id, member)| member.subscription(id, self.generation))
             .collect();
-        let topics = self.topics.iter();
-        let partitions = topics
-            .map(|(topic, facts)| (topic.clone(), facts.partitions))
-            .collect();
+        let partitions = self.topics.partitions();
         let assignor = &first.profile.assignor;
         let assign = AssertUnwindSafe(|| assignor.assign(&subscriptions, &partitions));
         let mut assignment = catch_unwind(assign).ok()?;
@@ -544,89 +433,12 @@ impl GroupMembers {
             let assigned = assignment.remove(&**id).unwrap_or_default().into_iter();
             let valid = assigned.filter(|partition| {
                 member.topics.contains(partition.topic())
-                    && self.exists(partition)
+                    && self.topics.exists(partition)
                     && taken.insert(partition.clone())
             });
             (Arc::clone(id), valid.collect())
         });
         Some(targets.collect())
-    }
-}
-
-impl Member {
-    fn new(
-        profile: Profile,
-        signal: Arc<Signal>,
-        topics: BTreeSet<String>,
-        generation: i32,
-    ) -> Self {
-        Self {
-            profile,
-            topics,
-            signal,
-            target: BTreeSet::new(),
-            owned: BTreeSet::new(),
-            generation,
-            revoking_since: None,
-            away_since: None,
-        }
-    }
-
-    fn is_present(&self) -> bool {
-        self.away_since.is_none()
-    }
-
-    /// Its target is a new one.
-    fn follow_target(&mut self, generation: i32, now: Duration) {
-        if self.owned == self.target {
-            self.generation = generation;
-            self.revoking_since = None;
-            return;
-        }
-        if self.owned.is_subset(&self.target) {
-            self.revoking_since = None;
-        } else {
-            self.revoking_since.get_or_insert(now);
-        }
-        self.signal.tell();
-    }
-
-    /// When its time to give partitions up is over, or its place as a static member.
-    fn hard_deadline(&self, forgiven: Duration) -> Option<Duration> {
-        let (since, patience) = match (self.away_since, self.revoking_since) {
-            (Some(since), _) => (since, self.profile.session_timeout),
-            (None, Some(since)) => (since, self.profile.max_poll_interval),
-            (None, None) => return None,
-        };
-        Some(since.max(forgiven).saturating_add(patience))
-    }
-
-    /// When it has to poll.
-    fn poll_deadline(&self, idle_since: Option<Duration>, forgiven: Duration) -> Option<Duration> {
-        let since = idle_since.filter(|_| self.is_present())?.max(forgiven);
-        Some(since.saturating_add(self.profile.max_poll_interval))
-    }
-
-    /// True if its time is over. Who begins a poll at the last moment stays.
-    fn is_late(&self, forgiven: Duration, now: Duration) -> bool {
-        let is_over = |deadline: Option<Duration>| deadline.is_some_and(|deadline| deadline <= now);
-        if is_over(self.hard_deadline(forgiven)) {
-            return true;
-        }
-        let idle_since = self.signal.idle_since();
-        is_over(self.poll_deadline(idle_since, forgiven))
-            && idle_since.is_some_and(|since| self.signal.fence_idle(since))
-    }
-
-    /// When to look at it again.
-    fn deadline(&self, forgiven: Duration, now: Duration) -> Option<Duration> {
-        // Who polls now may stop at once.
-        let idle_since = self.signal.idle_since().or(Some(now));
-        let poll = self.poll_deadline(idle_since, forgiven);
-        [self.hard_deadline(forgiven), poll]
-            .into_iter()
-            .flatten()
-            .min()
     }
 }
 

@@ -1,7 +1,7 @@
 //! A group's promises, step by step.
 
 use super::*;
-use crate::group::assignor::{Assignment, CooperativeSticky, Range};
+use crate::group::assignor::{Assignment, Assignor, CooperativeSticky, MemberSubscription, Range};
 
 const SECOND: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = Duration::from_secs(10);

@@ -1,5 +1,8 @@
 //! Members of one group: who gets what, when, and what happens to those who go away.
 
+mod listening;
+mod starting;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -137,20 +140,6 @@ fn members_share_the_partitions_and_each_record_comes_once() {
 }
 
 #[test]
-fn the_next_owner_starts_where_the_last_one_committed() {
-    let broker = broker_with("t", 1);
-    append(&broker, "t", 0, 0..10);
-    let mut first = subscribed(member_of(&broker, "g").max_poll_records(4), "t");
-    assert_eq!(values(&look(&mut first)), [0, 1, 2, 3]);
-    first.commit().unwrap();
-    assert_eq!(values(&look(&mut first)), [4, 5, 6, 7]);
-    let mut second = join(&broker, "t");
-    assert!(look(&mut second).is_empty(), "the other one is its owner");
-    drop(first);
-    assert_eq!(values(&look(&mut second)), [4, 5, 6, 7, 8, 9]);
-}
-
-#[test]
 fn automatic_commits_come_before_a_partition_is_handed_over() {
     let broker = broker_with("t", 2);
     append(&broker, "t", 0, 0..5);
@@ -275,72 +264,6 @@ fn a_waiting_poll_takes_over_from_a_member_that_goes_away() {
 }
 
 #[test]
-fn the_listener_is_told_of_what_comes_and_goes_and_may_commit() {
-    let broker = broker_with("t", 2);
-    append(&broker, "t", 0, 0..5);
-    append(&broker, "t", 1, 0..5);
-    let mut first = join(&broker, "t");
-    let log = Log {
-        commits: true,
-        ..Log::default()
-    };
-    first.on_rebalance(log.clone());
-    assert_eq!(look(&mut first).len(), 10);
-    assert_eq!(
-        log.take(),
-        ["assigned t-0 t-1"],
-        "also of what it had before"
-    );
-    let mut second = join(&broker, "t");
-    settle(&mut [&mut first, &mut second]);
-    let moved = second.assignment()[0].clone();
-    assert_eq!(log.take(), [format!("revoked {moved}")]);
-    assert_eq!(second.committed(&moved).unwrap(), Some(5));
-    let kept = first.assignment()[0].clone();
-    first.close().unwrap();
-    assert_eq!(log.take(), [format!("revoked {kept}")]);
-    look(&mut second);
-    assert_eq!(numbers(&second), [0, 1]);
-    second.on_rebalance(log.clone());
-    drop(second);
-    assert_eq!(log.take(), Vec::<String>::new(), "a drop is not orderly");
-}
-
-#[test]
-fn what_a_listener_fails_with_comes_out_of_poll_and_stops_nothing() {
-    let broker = broker_with("t", 2);
-    let mut first = join(&broker, "t");
-    let log = Log::default();
-    first.on_rebalance(log.clone());
-    look(&mut first);
-    log.fails.store(true, Ordering::Relaxed);
-    let mut second = join(&broker, "t");
-    let failed = first.poll(Duration::ZERO);
-    assert!(matches!(
-        failed,
-        Err(Error::IllegalState("the listener's own"))
-    ));
-    look(&mut second);
-    assert_eq!((numbers(&first).len(), numbers(&second).len()), (1, 1));
-}
-
-#[test]
-fn a_seek_when_assigned_is_where_reading_starts() {
-    struct Seek;
-    impl RebalanceListener for Seek {
-        fn assigned(&mut self, consumer: &mut Consumer, parts: &[TopicPartition]) -> Result<()> {
-            let mut parts = parts.iter();
-            parts.try_for_each(|partition| consumer.seek(partition, Position::Offset(3)))
-        }
-    }
-    let broker = broker_with("t", 1);
-    append(&broker, "t", 0, 0..5);
-    let mut consumer = join(&broker, "t");
-    consumer.on_rebalance(Seek);
-    assert_eq!(values(&look(&mut consumer)), [3, 4]);
-}
-
-#[test]
 fn nothing_of_a_partition_is_delivered_after_it_was_revoked() {
     let broker = broker_with("t", 2);
     append(&broker, "t", 0, 0..100);
@@ -379,157 +302,6 @@ fn a_partition_that_stays_is_read_on_without_a_pause() {
 }
 
 #[test]
-fn new_partitions_topics_and_matches_are_handed_out_by_themselves() {
-    let broker = broker_with("orders-eu", 2);
-    let builder = || member_of(&broker, "g").auto_offset_reset(Position::Latest);
-    let mut members = [(); 2].map(|()| {
-        let mut member = builder().build().unwrap();
-        member.subscribe_pattern("orders-.*").unwrap();
-        member
-    });
-    let [a, b] = &mut members;
-    settle(&mut [a, b]);
-    broker.add_partitions("orders-eu", 4).unwrap();
-    let config = TopicConfig::default().partitions(2);
-    broker.create_topic("orders-us", config.clone()).unwrap();
-    broker.create_topic("other", config).unwrap();
-    append(&broker, "orders-us", 1, 0..3);
-    append(&broker, "orders-eu", 3, 0..3);
-    let mut seen = 0;
-    for _ in 0..5 {
-        seen += look(a).len() + look(b).len();
-    }
-    assert_eq!((a.assignment().len(), b.assignment().len()), (3, 3));
-    assert_eq!(seen, 6, "what is new is read from its beginning");
-    assert_eq!(a.subscription(), ["orders-eu", "orders-us"]);
-}
-
-#[test]
-fn a_sleeping_member_learns_of_new_partitions() {
-    let broker = broker_with("t", 1);
-    let mut consumer = join(&broker, "t");
-    let other = broker.clone();
-    let thread = std::thread::spawn(move || {
-        other.add_partitions("t", 2).unwrap();
-        append(&other, "t", 1, 0..1);
-    });
-    assert_eq!(consumer.poll(LONG).unwrap().len(), 1);
-    thread.join().unwrap();
-}
-
-#[test]
-fn a_deleted_topic_is_lost_and_a_new_one_of_its_name_is_another() {
-    let broker = broker_with("t", 1);
-    broker.create_topic("u", TopicConfig::default()).unwrap();
-    append(&broker, "t", 0, 0..3);
-    let mut consumer = member_of(&broker, "g").build().unwrap();
-    consumer.subscribe(["t", "u"]).unwrap();
-    let log = Log::default();
-    consumer.on_rebalance(log.clone());
-    assert_eq!(look(&mut consumer).len(), 3);
-    broker.delete_topic("t").unwrap();
-    consumer.commit().unwrap();
-    look(&mut consumer);
-    assert_eq!(log.take(), ["assigned t-0 u-0", "lost t-0"]);
-    broker.create_topic("t", TopicConfig::default()).unwrap();
-    append(&broker, "t", 0, 7..9);
-    assert_eq!(values(&look(&mut consumer)), [7, 8]);
-    broker.delete_topic("t").unwrap();
-    broker.create_topic("t", TopicConfig::default()).unwrap();
-    append(&broker, "t", 0, 5..7);
-    assert_eq!(
-        values(&look(&mut consumer)),
-        [5, 6],
-        "even if it never saw it gone"
-    );
-}
-
-#[test]
-fn a_new_group_that_loses_its_owner_before_a_commit_skips_nothing() {
-    let broker = broker_with("t", 1);
-    append(&broker, "t", 0, 0..3);
-    let builder = || member_of(&broker, "g").auto_offset_reset(Position::Latest);
-    let mut first = subscribed(builder(), "t");
-    let mut second = subscribed(builder(), "t");
-    look(&mut first);
-    append(&broker, "t", 0, 3..5);
-    drop(first);
-    assert_eq!(values(&look(&mut second)), [3, 4]);
-}
-
-#[test]
-fn a_new_group_skips_nothing_when_a_partition_moves_before_its_first_poll() {
-    for leaves in [false, true] {
-        let broker = broker_with("t", 2);
-        append(&broker, "t", 0, 0..3);
-        let builder = || member_of(&broker, "g").auto_offset_reset(Position::Latest);
-        let mut first = subscribed(builder(), "t");
-        let mut second = subscribed(builder(), "t");
-        append(&broker, "t", 0, 3..5);
-        append(&broker, "t", 1, 5..7);
-        let mut seen = Vec::new();
-        if leaves {
-            drop(first);
-            seen.extend(values(&look(&mut second)));
-        } else {
-            for _ in 0..2 {
-                seen.extend(values(&look(&mut first)));
-                seen.extend(values(&look(&mut second)));
-            }
-        }
-        seen.sort_unstable();
-        assert_eq!(seen, [3, 4, 5, 6], "leaves: {leaves}");
-    }
-}
-
-#[test]
-fn where_a_deleted_topic_began_means_nothing_for_its_successor() {
-    let broker = broker_with("t", 1);
-    append(&broker, "t", 0, 0..100);
-    let builder = || member_of(&broker, "g").auto_offset_reset(Position::Latest);
-    let mut consumer = subscribed(builder(), "t");
-    look(&mut consumer);
-    for seen in [true, false] {
-        broker.delete_topic("t").unwrap();
-        if seen {
-            look(&mut consumer);
-        }
-        broker.create_topic("t", TopicConfig::default()).unwrap();
-        append(&broker, "t", 0, 0..200);
-        assert_eq!(look(&mut consumer).len(), 200, "seen: {seen}");
-    }
-    let another = builder();
-    broker.delete_topic("t").unwrap();
-    broker.create_topic("t", TopicConfig::default()).unwrap();
-    append(&broker, "t", 0, 0..3);
-    let mut another = subscribed(another, "t");
-    drop(consumer);
-    assert_eq!(look(&mut another).len(), 3, "it is younger than the group");
-}
-
-#[test]
-fn a_new_topic_is_read_from_its_beginning_whoever_notices_it_first() {
-    let broker = broker_with("t-old", 1);
-    let pattern = || {
-        let builder = member_of(&broker, "g").auto_offset_reset(Position::Latest);
-        let mut consumer = builder.build().unwrap();
-        consumer.subscribe_pattern("t-.*").unwrap();
-        consumer
-    };
-    let mut first = pattern();
-    look(&mut first);
-    broker
-        .create_topic("t-new", TopicConfig::default())
-        .unwrap();
-    append(&broker, "t-new", 0, 0..3);
-    let mut second = pattern();
-    let seen: usize = (0..3)
-        .map(|_| look(&mut first).len() + look(&mut second).len())
-        .sum();
-    assert_eq!(seen, 3);
-}
-
-#[test]
 fn who_cannot_join_again_reads_nothing() {
     let clock = ManualClock::new(0);
     let broker = broker_on(&clock, 2);
@@ -559,45 +331,6 @@ fn who_cannot_join_again_reads_nothing() {
         5,
         "when it can, it is a member again"
     );
-}
-
-#[test]
-fn a_listener_that_panics_leaves_a_consumer_that_works() {
-    struct Panics;
-    impl RebalanceListener for Panics {
-        fn assigned(&mut self, _: &mut Consumer, _: &[TopicPartition]) -> Result<()> {
-            std::panic::resume_unwind(Box::new("on purpose"));
-        }
-    }
-    let clock = ManualClock::new(0);
-    let broker = broker_on(&clock, 1);
-    append(&broker, "t", 0, 0..5);
-    let mut consumer = join(&broker, "t");
-    consumer.on_rebalance(Panics);
-    let poll = std::panic::AssertUnwindSafe(|| consumer.poll(Duration::ZERO).map(|_| ()));
-    assert!(std::panic::catch_unwind(poll).is_err());
-    clock.advance(INTERVAL);
-    broker.run_housekeeping().unwrap();
-    assert!(
-        matches!(consumer.commit(), Err(Error::Fenced { .. })),
-        "it was late"
-    );
-    consumer.on_rebalance(Log::default());
-    assert_eq!(look(&mut consumer).len(), 5);
-}
-
-#[test]
-fn one_partition_without_a_start_does_not_keep_the_others_from_being_read() {
-    let broker = broker_with("t", 2);
-    append(&broker, "t", 1, 0..5);
-    broker
-        .group("g")
-        .commit_offsets(&[(id("t", 1), 0)])
-        .unwrap();
-    let mut consumer = subscribed(member_of(&broker, "g").no_auto_offset_reset(), "t");
-    assert_eq!(look(&mut consumer).len(), 5);
-    let missing = consumer.poll(Duration::ZERO);
-    assert!(matches!(missing, Err(Error::NoCommittedOffset { .. })));
 }
 
 #[test]
@@ -700,20 +433,6 @@ fn poll_waits_for_fetch_min_bytes_but_not_for_ever() {
     let records = consumer.poll(LONG).unwrap();
     assert!(records.len() > 1, "one record alone is not 200 bytes");
     thread.join().unwrap();
-}
-
-#[test]
-fn a_start_can_be_some_time_ago() {
-    let clock = ManualClock::new(1_000_000);
-    let broker = broker_on(&clock, 1);
-    append(&broker, "t", 0, 0..1);
-    clock.advance(Duration::from_secs(60));
-    append(&broker, "t", 0, 1..2);
-    clock.advance(Duration::from_secs(30));
-    let builder = broker
-        .consumer()
-        .auto_offset_reset_by_duration(Duration::from_secs(45));
-    assert_eq!(values(&look(&mut subscribed(builder, "t"))), [1]);
 }
 
 #[test]
