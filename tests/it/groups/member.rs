@@ -1,6 +1,6 @@
 //! A member that writes its own history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,6 +24,10 @@ struct Owned {
     /// When the call began that is under way: at its begin the member is still one, unless the
     /// call finds out that it is not.
     call: Tick,
+    was_replaced: bool,
+    /// What it owned when a commit was refused: since it was no member any more, its next call has to tell that
+    /// all this is lost.
+    must_lose: BTreeSet<TopicPartition>,
 }
 
 /// Keeps [`Owned`] in step.
@@ -39,6 +43,8 @@ impl Member {
             history: history.clone(),
             partitions: BTreeMap::new(),
             call: history.tick(),
+            was_replaced: false,
+            must_lose: BTreeSet::new(),
         }));
         consumer.on_rebalance(Listener {
             owned: Arc::clone(&owned),
@@ -54,14 +60,39 @@ impl Member {
 
     pub fn poll(&mut self, timeout: Duration) {
         self.begin_call();
-        let records = self.consumer.poll(timeout).unwrap();
+        let polled = self.consumer.poll(timeout);
         let mut owned = self.owned.lock().unwrap();
+        owned.check_lost();
+        let records = match polled {
+            Err(Error::Fenced { reason }) => return owned.is_replaced(&reason),
+            polled => polled.unwrap(),
+        };
         owned.end_call();
         for record in &records {
             let partition = TopicPartition::new(record.topic(), record.partition());
             let ownership = owned.partitions.get_mut(&partition);
             let ownership = ownership.unwrap_or_else(|| panic!("of {partition}, not its own"));
             ownership.seen.push(record.offset());
+            ownership.is_proven = true;
+        }
+    }
+
+    /// True if another member with the same `group.instance.id` has its place.
+    pub fn was_replaced(&self) -> bool {
+        self.owned.lock().unwrap().was_replaced
+    }
+
+    /// It stays out: nothing is delivered to it, and nothing that it commits counts.
+    pub fn check_replaced(&mut self) {
+        for _ in 0..2 {
+            let polled = self.consumer.poll(Duration::ZERO);
+            assert!(matches!(polled, Err(Error::Fenced { .. })), "{polled:?}");
+            assert!(self.consumer.assignment().is_empty());
+            let committed = self.consumer.commit();
+            assert!(
+                matches!(committed, Err(Error::Fenced { .. })),
+                "{committed:?}"
+            );
         }
     }
 
@@ -85,6 +116,18 @@ impl Member {
         self.note_commit(Some(&some), |consumer| consumer.commit_offsets(&some));
     }
 
+    /// Commits for a partition that is not its own, which is refused.
+    pub fn commit_foreign(&mut self, partition: &TopicPartition, offset: Offset) {
+        if !self.consumer.assignment().contains(partition) {
+            let offsets = [(partition.clone(), offset)];
+            let committed = self.consumer.commit_offsets(&offsets);
+            assert!(
+                matches!(committed, Err(Error::Fenced { .. })),
+                "{committed:?}"
+            );
+        }
+    }
+
     fn note_commit(
         &mut self,
         offsets: Option<&[(TopicPartition, Offset)]>,
@@ -102,13 +145,13 @@ impl Member {
     pub fn close(self) {
         self.begin_call();
         self.consumer.close().unwrap();
-        self.owned.lock().unwrap().give_up_all();
+        self.owned.lock().unwrap().end();
     }
 
     pub fn unsubscribe(mut self) {
         self.begin_call();
         self.consumer.unsubscribe().unwrap();
-        self.owned.lock().unwrap().give_up_all();
+        self.owned.lock().unwrap().end();
     }
 
     pub fn drop(self) {
@@ -141,12 +184,20 @@ fn note_commit(
     commit: impl FnOnce(&mut Consumer) -> Result<()>,
 ) -> Result<()> {
     let begin = owned.lock().unwrap().history.tick();
-    match commit(consumer) {
-        Err(Error::Fenced { .. }) => return Ok(()),
+    let committed = commit(consumer);
+    let owned = &mut *owned.lock().unwrap();
+    match committed {
+        Err(Error::Fenced { .. }) => {
+            owned.must_lose = owned.partitions.keys().cloned().collect();
+            return Ok(());
+        }
         other => other?,
     }
-    let owned = &mut *owned.lock().unwrap();
-    let end = owned.history.tick();
+    assert!(
+        owned.must_lose.is_empty() && !owned.was_replaced,
+        "{} commits after it was fenced",
+        owned.member
+    );
     for (partition, ownership) in &mut owned.partitions {
         let offset = match offsets {
             Some(offsets) => {
@@ -157,8 +208,8 @@ fn note_commit(
             None => ownership.seen.last().map(|last| last + 1),
         };
         if let Some(offset) = offset {
-            ownership.commits.push((begin, end, offset));
-            ownership.last = ownership.last.max(begin);
+            ownership.commits.push(offset);
+            ownership.prove(begin);
         }
     }
     Ok(())
@@ -168,7 +219,42 @@ impl Owned {
     /// The call that is under way found that what is left is still owned.
     fn end_call(&mut self) {
         for ownership in self.partitions.values_mut() {
-            ownership.last = ownership.last.max(self.call);
+            if ownership.first < self.call {
+                ownership.prove(self.call);
+            }
+        }
+    }
+
+    /// The member is none any more, by its own wish or since it was fenced.
+    fn end(&self) {
+        self.check_lost();
+        let kept: Vec<_> = self.partitions.keys().collect();
+        assert!(kept.is_empty(), "{} was not told of {kept:?}", self.member);
+    }
+
+    /// A call is over that had to find out that the member was fenced, if it was when it committed.
+    fn check_lost(&self) {
+        assert!(
+            self.must_lose.is_empty(),
+            "{} may not commit and keeps {:?}",
+            self.member,
+            self.must_lose
+        );
+    }
+
+    fn is_replaced(&mut self, reason: &str) {
+        assert!(
+            reason.contains("group.instance.id"),
+            "{}: {reason}",
+            self.member
+        );
+        assert!(
+            self.partitions.is_empty(),
+            "{} was told of no loss",
+            self.member
+        );
+        if !std::mem::replace(&mut self.was_replaced, true) {
+            self.history.note_replaced();
         }
     }
 
@@ -178,6 +264,7 @@ impl Owned {
             member: self.member.clone(),
             first: now,
             last: now,
+            is_proven: false,
             seen: Vec::new(),
             commits: Vec::new(),
         };
@@ -202,6 +289,7 @@ impl Owned {
 impl RebalanceListener for Listener {
     fn assigned(&mut self, consumer: &mut Consumer, partitions: &[TopicPartition]) -> Result<()> {
         let mut owned = self.owned.lock().unwrap();
+        owned.check_lost();
         consumer.member_id().unwrap().clone_into(&mut owned.member);
         for partition in partitions {
             owned.begin(partition);
@@ -210,13 +298,19 @@ impl RebalanceListener for Listener {
     }
 
     fn revoked(&mut self, consumer: &mut Consumer, partitions: &[TopicPartition]) -> Result<()> {
-        self.owned.lock().unwrap().end_call();
+        {
+            let mut owned = self.owned.lock().unwrap();
+            owned.check_lost();
+            owned.end_call();
+        }
         if self.commits {
             note_commit(&self.owned, consumer, None, Consumer::commit)?;
         }
         let mut owned = self.owned.lock().unwrap();
         for partition in partitions {
             owned.give_up(partition);
+            // It was fenced just now: these go all the same.
+            owned.must_lose.remove(partition);
         }
         Ok(())
     }
@@ -225,6 +319,7 @@ impl RebalanceListener for Listener {
         let mut owned = self.owned.lock().unwrap();
         for partition in partitions {
             owned.give_up(partition);
+            owned.must_lose.remove(partition);
         }
         Ok(())
     }
