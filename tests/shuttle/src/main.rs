@@ -8,6 +8,7 @@
 //!
 //! `STREAMLOG_SCHEDULES` is how many schedules each scenario runs (5,000); `STREAMLOG_SEED` chooses them.
 
+mod fences;
 #[allow(
     dead_code,
     unreachable_pub,
