@@ -220,15 +220,23 @@ impl Consumer {
         };
         let offsets = self.broker.offsets();
         let offset = offsets.fetch(&self.broker, group, partition)?;
-        let added_since = offset.is_none()
-            && offsets
-                .highest_partition(&self.broker, group, partition.topic())?
-                .is_some_and(|highest| highest < partition.partition());
         Ok(Some(Committed {
             group,
             offset,
-            added_since,
+            // Of a member's partitions that was found out when the group first had them.
+            added_since: self.membership.is_none() && self.is_added_since(partition),
         }))
+    }
+
+    /// True if what the group committed for the topic ends with a lower partition: this one was added
+    /// while the group was away. If that cannot be read, nor can what was committed, which is told.
+    pub(super) fn is_added_since(&self, partition: &TopicPartition) -> bool {
+        let Some(group) = self.settings.group.as_deref() else {
+            return false;
+        };
+        let offsets = self.broker.offsets();
+        let highest = offsets.highest_partition(&self.broker, group, partition.topic());
+        highest.is_ok_and(|highest| highest.is_some_and(|highest| highest < partition.partition()))
     }
 
     /// Commits what earlier polls returned, if it is time to. After a failure the next attempt waits

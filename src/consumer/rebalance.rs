@@ -18,7 +18,7 @@ use super::{Consumer, commit};
 use crate::error::{Error, Result};
 use crate::group::coordinator::Joining;
 use crate::group::signal::Signal;
-use crate::group::state::{Fence, Granted, Profile, REPLACED, Step, Subscribed};
+use crate::group::state::{Fence, FirstSeen, Granted, Profile, REPLACED, Step, Subscribed};
 use crate::record::TopicPartition;
 
 /// What a listener is told.
@@ -190,10 +190,14 @@ impl Consumer {
             else {
                 continue;
             };
+            let seen = membership.first_seen(&id, topic.serial, || FirstSeen {
+                end: partition.high_watermark(),
+                added_since: self.is_added_since(&id),
+            });
             // The group may know an earlier topic of the name still.
-            let added = granted.added || granted.serial != topic.serial;
-            let end = membership.first_end(&id, topic.serial, partition.high_watermark());
-            self.insert_assigned(Assigned::new(partition, added).with_initial_end(end));
+            let is_another = granted.serial != topic.serial;
+            let added = granted.added || seen.added_since || is_another;
+            self.insert_assigned(Assigned::new(partition, added).with_initial_end(seen.end));
             self.unannounced.insert(id);
         }
     }

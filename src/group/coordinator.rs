@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::signal::Signal;
-use super::state::{GroupMembers, MemberId, MemberView, Profile, Step, Subscribed};
+use super::state::{FirstSeen, GroupMembers, MemberId, MemberView, Profile, Step, Subscribed};
 use crate::error::{Error, Result};
-use crate::record::{Offset, TopicPartition};
+use crate::record::TopicPartition;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 
 /// All groups that had a member since the broker was opened.
@@ -232,9 +232,14 @@ impl Membership {
         self.group.members.lock().owned(&self.id)
     }
 
-    /// Where a partition ended when the group first had it; see [`GroupMembers::first_end`].
-    pub(crate) fn first_end(&self, id: &TopicPartition, serial: u64, end: Offset) -> Offset {
-        self.group.members.lock().first_end(id, serial, end)
+    /// What a partition was like when the group first had it. `look` runs under the group's lock.
+    pub(crate) fn first_seen(
+        &self,
+        id: &TopicPartition,
+        serial: u64,
+        look: impl FnOnce() -> FirstSeen,
+    ) -> FirstSeen {
+        self.group.members.lock().first_seen(id, serial, look)
     }
 
     /// Runs `action` while the member owns these partitions, and keeps it so meanwhile.

@@ -25,9 +25,9 @@ use super::member::Member;
 pub(crate) use super::member::{MemberId, MemberView, Profile};
 use super::signal::Signal;
 use super::topics::KnownTopics;
-pub(crate) use super::topics::TopicFacts;
+pub(crate) use super::topics::{FirstSeen, TopicFacts};
 use crate::error::{Error, Result};
-use crate::record::{Offset, TopicPartition};
+use crate::record::TopicPartition;
 
 /// What a member subscribes to, and what is known about it at the time.
 pub(crate) struct Subscribed<'a> {
@@ -273,10 +273,14 @@ impl GroupMembers {
         }
     }
 
-    /// Where a partition of the topic with this serial number ended when the group first had it, if it
-    /// ends at `end` now.
-    pub(super) fn first_end(&mut self, id: &TopicPartition, serial: u64, end: Offset) -> Offset {
-        self.topics.first_end(id, serial, end)
+    /// See [`KnownTopics::first_seen`].
+    pub(super) fn first_seen(
+        &mut self,
+        id: &TopicPartition,
+        serial: u64,
+        look: impl FnOnce() -> FirstSeen,
+    ) -> FirstSeen {
+        self.topics.first_seen(id, serial, look)
     }
 
     /// What a member owns.

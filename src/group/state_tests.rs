@@ -386,22 +386,26 @@ fn a_careless_assignor_gives_nothing_twice_and_nothing_that_is_not_there() {
 }
 
 #[test]
-fn where_a_partition_ended_at_first_is_remembered_while_there_are_members() {
+fn what_a_partition_was_like_at_first_is_remembered_while_there_are_members() {
     let mut group = Group::new(&[("t", 1)]);
     let a = group.join("a");
     let t0 = TopicPartition::new("t", 0);
-    assert_eq!(group.state.first_end(&t0, 0, 5), 5);
+    let seen = |end| FirstSeen {
+        end,
+        added_since: end > 7,
+    };
+    let look = |group: &mut Group, serial, end| {
+        let first_seen = group.state.first_seen(&t0, serial, || seen(end));
+        first_seen.end
+    };
+    assert_eq!(look(&mut group, 0, 5), 5);
     let b = group.join("b");
     group.state.leave(&a, group.now);
-    assert_eq!(group.state.first_end(&t0, 0, 9), 5);
-    assert_eq!(
-        group.state.first_end(&t0, 1, 0),
-        0,
-        "another topic of the name"
-    );
+    assert_eq!(look(&mut group, 0, 9), 5);
+    assert_eq!(look(&mut group, 1, 0), 0, "another topic of the name");
     group.state.leave(&b, group.now);
     group.join("c");
-    assert_eq!(group.state.first_end(&t0, 1, 9), 9);
+    assert_eq!(look(&mut group, 1, 9), 9);
 }
 
 #[test]

@@ -26,8 +26,17 @@ pub(super) struct KnownTopics {
     last_old_serial: u64,
     /// From which number on a topic's partitions came to be while there were members.
     first_added: BTreeMap<String, u32>,
-    /// Where partitions ended when the group first had them, with their topic's serial number.
-    first_ends: BTreeMap<TopicPartition, (u64, Offset)>,
+    /// What partitions were like when the group first had them, with their topic's serial number.
+    first_seen: BTreeMap<TopicPartition, (u64, FirstSeen)>,
+}
+
+/// What a partition was like when the group first had it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FirstSeen {
+    /// Where it ended.
+    pub(crate) end: Offset,
+    /// It was added while the group was away: what the group has committed ends with a lower one.
+    pub(crate) added_since: bool,
 }
 
 impl KnownTopics {
@@ -79,14 +88,22 @@ impl KnownTopics {
         facts.map_or(0, |facts| facts.serial)
     }
 
-    /// Where a partition of the topic with this serial number ended when the group first had it, if it
-    /// ends at `end` now.
-    pub(super) fn first_end(&mut self, id: &TopicPartition, serial: u64, end: Offset) -> Offset {
-        let known = self.first_ends.entry(id.clone()).or_insert((serial, end));
-        if known.0 != serial {
-            *known = (serial, end);
+    /// What a partition of the topic with this serial number was like when the group first had it, which
+    /// is now if it never had.
+    pub(super) fn first_seen(
+        &mut self,
+        id: &TopicPartition,
+        serial: u64,
+        look: impl FnOnce() -> FirstSeen,
+    ) -> FirstSeen {
+        match self.first_seen.get(id) {
+            Some((known, seen)) if *known == serial => *seen,
+            _ => {
+                let seen = look();
+                self.first_seen.insert(id.clone(), (serial, seen));
+                seen
+            }
         }
-        known.1
     }
 
     /// How many partitions each topic has.

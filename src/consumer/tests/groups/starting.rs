@@ -194,3 +194,18 @@ fn a_start_can_be_some_time_ago() {
         .auto_offset_reset_by_duration(Duration::from_secs(45));
     assert_eq!(values(&look(&mut subscribed(builder, "t"))), [1]);
 }
+
+#[test]
+fn a_partition_that_moves_before_its_first_commit_is_not_taken_for_a_new_one() {
+    let broker = broker_with("t", 2);
+    append(&broker, "t", 0, 0..3);
+    append(&broker, "t", 1, 0..3);
+    let builder = || member_of(&broker, "g").auto_offset_reset(Position::Latest);
+    let mut first = subscribed(builder(), "t");
+    look(&mut first);
+    first.commit_offsets(&[(id("t", 0), 3)]).unwrap();
+    let mut second = subscribed(builder(), "t");
+    append(&broker, "t", 1, 3..5);
+    drop(first);
+    assert_eq!(values(&look(&mut second)), [3, 4]);
+}
