@@ -5,11 +5,12 @@
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use streamlog::{
-    Broker, Consumer, ConsumerBuilder, CooperativeSticky, Position, Range, Result, RoundRobin,
-    Sticky, TopicConfig, TopicPartition,
+    Broker, Consumer, ConsumerBuilder, CooperativeSticky, Position, Range, RebalanceListener,
+    Result, RoundRobin, Sticky, TopicConfig, TopicPartition,
 };
 
 struct Sizes {
@@ -144,7 +145,19 @@ fn moves() -> Result<()> {
     Ok(())
 }
 
-/// From the call that joins to the first poll that has a partition, while the other member sleeps in polls.
+/// Notes when partitions are assigned.
+struct Assigned(Sender<Instant>);
+
+impl RebalanceListener for Assigned {
+    fn assigned(&mut self, _: &mut Consumer, _: &[TopicPartition]) -> Result<()> {
+        // Whoever listens has stopped at the end.
+        let _ = self.0.send(Instant::now());
+        Ok(())
+    }
+}
+
+/// From the call that joins to the moment at which the member is told of its partitions, while both sleep in
+/// polls.
 fn handovers(sizes: &Sizes) -> Result<()> {
     let broker = broker_with(100)?;
     let stop = AtomicBool::new(false);
@@ -163,12 +176,15 @@ fn handovers(sizes: &Sizes) -> Result<()> {
         ready.wait();
         for _ in 0..sizes.handovers {
             let mut joining = member(&broker, "g").build()?;
+            let (sender, assigned) = channel();
+            joining.on_rebalance(Assigned(sender));
             let start = Instant::now();
             joining.subscribe(["t"])?;
             while joining.assignment().len() < 50 {
                 joining.poll(Duration::from_millis(1))?;
             }
-            times.push(start.elapsed());
+            let told = assigned.recv().expect("it was told");
+            times.push(told - start);
             drop(joining);
             // The other one takes everything back and goes to sleep again.
             std::thread::sleep(Duration::from_millis(2));
