@@ -52,6 +52,7 @@ fn main() {
     send(&mut criterion);
     send_synced(&mut criterion);
     send_together(&mut criterion);
+    send_to_one(&mut criterion);
     replay(&mut criterion);
     poll(&mut criterion);
     tail(&mut criterion);
@@ -257,6 +258,40 @@ fn send_together(criterion: &mut Criterion) {
                 });
                 producer.flush().expect("the disk has room");
                 start.elapsed() / threads
+            });
+        });
+    }
+}
+
+/// Producers of their own, each on its thread, that all send to one partition: beside one of them, the
+/// difference is what they lose to each other.
+fn send_to_one(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("send/one-partition");
+    let values = events::events(100);
+    for producers in [1_usize, 2, 16] {
+        throughput(&mut group, 1, 100);
+        let bench = LazyCell::new(|| Bench::new(TopicConfig::default().partitions(3)));
+        group.bench_function(format!("100B/producers-{producers}"), |bencher| {
+            bencher.iter_custom(|times| {
+                bench.make_room();
+                let build = || bench.broker.producer().build().expect("valid settings");
+                let producers: Vec<_> = (0..producers).map(|_| build()).collect();
+                producers.iter().for_each(warm_up);
+                let times = usize::try_from(times).expect("a 64-bit machine");
+                let each = times.div_ceil(producers.len());
+                let start = Instant::now();
+                std::thread::scope(|scope| {
+                    for producer in &producers {
+                        scope.spawn(|| {
+                            for value in values.iter().cycle().take(each) {
+                                let record = Record::to(TOPIC).partition(0).value(value);
+                                black_box(producer.send(record).expect("the disk has room"));
+                            }
+                            producer.flush().expect("the disk has room");
+                        });
+                    }
+                });
+                start.elapsed()
             });
         });
     }

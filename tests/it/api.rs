@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use streamlog::{
-    Broker, CleanupPolicy, Compression, Durability, Error, ManualClock, Offset, Position, Record,
-    Result, TimestampType, TopicConfig, TopicPartition,
+    Broker, CleanupPolicy, Compression, Consumer, CooperativeSticky, Durability, Error,
+    ManualClock, Offset, Position, RebalanceListener, Record, Result, TimestampType, TopicConfig,
+    TopicPartition,
 };
 use tempfile::tempdir;
 
@@ -190,6 +191,50 @@ fn consumers_seek_pause_commit_and_wake_up() -> Result<()> {
     assert!(matches!(consumer.poll(Duration::from_secs(60)), Err(Error::Wakeup)));
     waker.join().unwrap();
     Ok(())
+}
+
+#[test]
+#[rustfmt::skip]
+fn consumer_groups() -> Result<()> {
+    struct Listener;
+    impl RebalanceListener for Listener {
+        fn assigned(&mut self, _: &mut Consumer, partitions: &[TopicPartition]) -> Result<()> {
+            assert!(!partitions.is_empty());
+            Ok(())
+        }
+    }
+    let broker = broker_with_clicks()?;
+    let group = broker.group("dashboard");
+    let mut consumer = group.join(["user-clicks"])?;
+    consumer.on_rebalance(Listener);
+    let tp = TopicPartition::new("user-clicks", 0);
+    consumer.seek(&tp, Position::Offset(42))?;
+    let parts = vec![tp.clone()];
+    consumer.pause(&parts)?;
+    consumer.resume(&parts)?;
+    let _ = (consumer.assignment(), consumer.position(&tp)?, consumer.committed(&tp)?, consumer.lag(&tp)?);
+    consumer.commit_offsets(&[(tp.clone(), 43)])?;
+    let handle = consumer.wakeup_handle();
+    handle.wakeup();
+    assert!(matches!(consumer.poll(Duration::ZERO), Err(Error::Wakeup)));
+
+    let mut other = broker.consumer().group("dashboard").assignor(CooperativeSticky).build()?;
+    other.subscribe(["user-clicks"])?;
+    for _ in 0..3 {
+        consumer.poll(Duration::ZERO)?;
+        other.poll(Duration::ZERO)?;
+    }
+    let lost = other.assignment()[0].clone();
+    assert!(matches!(consumer.commit_offsets(&[(lost, 1)]), Err(Error::Fenced { .. })));
+
+    let state = group.describe()?;
+    assert_eq!(state.members.len(), 2);
+    let refused = group.reset_offsets("user-clicks", Position::Earliest);
+    assert!(matches!(refused, Err(Error::GroupNotEmpty { .. })));
+    drop((consumer, other));
+    group.reset_offsets("user-clicks", Position::Earliest)?;
+    assert_eq!(broker.groups()?.len(), 1);
+    group.delete()
 }
 
 #[test]
