@@ -231,14 +231,15 @@ impl Consumer {
     /// The word of whoever calls poll is that earlier records are processed: so the next owner
     /// starts behind them.
     fn commit_before_revoke(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        if self.auto_commit.is_none() || partitions.is_empty() {
+        if self.auto_commit.is_none() {
             return Ok(());
         }
-        let going = self
-            .assignment
-            .iter()
-            .filter(|assigned| assigned.is_started() && partitions.contains(assigned.id()));
-        let offsets: Vec<_> = going.map(commit::next_to_read).collect();
+        let going = partitions.iter().filter_map(|id| self.assigned(id).ok());
+        let started = going.filter(|assigned| assigned.is_started());
+        let offsets: Vec<_> = started.map(commit::next_to_read).collect();
+        if offsets.is_empty() {
+            return Ok(());
+        }
         commit::unless_fenced(self.commit_now(&offsets))
     }
 

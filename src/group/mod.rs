@@ -23,6 +23,7 @@ mod replay;
 mod reset;
 pub(crate) mod signal;
 pub(crate) mod state;
+mod step;
 mod stored;
 #[cfg(test)]
 mod tests;

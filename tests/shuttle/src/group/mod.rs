@@ -10,5 +10,7 @@ mod member;
 pub(crate) mod signal;
 #[path = "../../../../src/group/state.rs"]
 pub(crate) mod state;
+#[path = "../../../../src/group/step.rs"]
+mod step;
 #[path = "../../../../src/group/topics.rs"]
 mod topics;
