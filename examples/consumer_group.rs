@@ -63,7 +63,7 @@ fn run(options: &Options) -> Outcome {
     let broker = Broker::open(dir.path())?;
     let config = TopicConfig::default().partitions(options.partitions);
     support::topic_or_create(&broker, TOPIC, config)?;
-    let left_over = unread(&broker)?;
+    let left_over = support::unread(&broker, GROUP, TOPIC)?;
 
     let work = Work {
         broker: &broker,
@@ -164,7 +164,9 @@ fn process(work: &Work<'_>) -> Result<()> {
     consumer.subscribe([TOPIC])?;
     let mut done = 0;
     // In this order: what is sent before the flag is seen.
-    while !work.is_all_sent.load(Ordering::Acquire) || unread(work.broker)? > 0 {
+    while !work.is_all_sent.load(Ordering::Acquire)
+        || support::unread(work.broker, GROUP, TOPIC)? > 0
+    {
         let records = consumer.poll(Duration::from_millis(50))?;
         if let Ok(mut counts) = work.counts.lock() {
             for record in &records {
@@ -181,19 +183,6 @@ fn process(work: &Work<'_>) -> Result<()> {
         consumer.commit()?;
     }
     consumer.close()
-}
-
-/// How many records there are that the group has not committed yet.
-fn unread(broker: &Broker) -> Result<u64> {
-    let committed: BTreeMap<_, _> = broker.group(GROUP).export()?.into_iter().collect();
-    let partitions = broker.topic(TOPIC)?.partitions().into_iter();
-    Ok(partitions
-        .map(|partition| {
-            let start = partition.log_start_offset();
-            let committed = committed.get(partition.id()).copied().unwrap_or(start);
-            partition.high_watermark().saturating_sub(committed)
-        })
-        .sum())
 }
 
 /// Says which partitions a member gets and gives up.

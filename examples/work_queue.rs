@@ -11,7 +11,6 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -58,7 +57,7 @@ fn run(options: &Options) -> Outcome {
     let config = TopicConfig::default().partitions(options.workers * 4);
     support::topic_or_create(&broker, JOBS, config)?;
     support::topic_or_create(&broker, DEAD, TopicConfig::default())?;
-    let left_over = unread(&broker)?;
+    let left_over = support::unread(&broker, GROUP, JOBS)?;
     let producer = broker.producer().build()?;
     for job in 0..options.num_jobs {
         producer.send(Record::to(JOBS).value(&job.to_string()))?;
@@ -87,7 +86,7 @@ fn run(options: &Options) -> Outcome {
     check(done + dead >= left_over + options.num_jobs, || {
         "some jobs were never finished".to_owned()
     })?;
-    let behind = unread(&broker)?;
+    let behind = support::unread(&broker, GROUP, JOBS)?;
     check(behind == 0, || format!("{behind} jobs are left"))?;
     broker.close()?;
     Ok(())
@@ -104,7 +103,7 @@ fn work(broker: &Broker, producer: &Producer, tally: &Tally) -> Result<()> {
         .build()?;
     consumer.subscribe([JOBS])?;
     // A job that will be tried again is written before it is committed, so this is never 0 too early.
-    while unread(broker)? > 0 {
+    while support::unread(broker, GROUP, JOBS)? > 0 {
         let records = consumer.poll(Duration::from_millis(20))?;
         for record in &records {
             handle(&record, producer, tally)?;
@@ -114,20 +113,6 @@ fn work(broker: &Broker, producer: &Producer, tally: &Tally) -> Result<()> {
         consumer.commit()?;
     }
     consumer.close()
-}
-
-/// How many jobs nobody has committed yet, those to be tried again among them.
-fn unread(broker: &Broker) -> Result<u64> {
-    // First, so that what is written in between counts as unread.
-    let committed: BTreeMap<_, _> = broker.group(GROUP).export()?.into_iter().collect();
-    let partitions = broker.topic(JOBS)?.partitions().into_iter();
-    Ok(partitions
-        .map(|partition| {
-            let start = partition.log_start_offset();
-            let committed = committed.get(partition.id()).copied().unwrap_or(start);
-            partition.high_watermark().saturating_sub(committed)
-        })
-        .sum())
 }
 
 fn handle(record: &ConsumerRecord<'_>, producer: &Producer, tally: &Tally) -> Result<()> {

@@ -1,6 +1,7 @@
 //! What the examples share: where the data goes, printing, and how a failure is told.
 #![allow(dead_code, reason = "every example uses a part of this")]
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -115,4 +116,18 @@ pub(crate) fn flag(name: &str, value: &str) -> Result<bool, String> {
             "property {name} is true or false, and not `{value}`"
         )),
     }
+}
+
+/// How many records of a topic a group has not committed yet. What is written while this looks counts as
+/// unread.
+pub(crate) fn unread(broker: &Broker, group: &str, topic: &str) -> streamlog::Result<u64> {
+    let committed: BTreeMap<_, _> = broker.group(group).export()?.into_iter().collect();
+    let partitions = broker.topic(topic)?.partitions().into_iter();
+    Ok(partitions
+        .map(|partition| {
+            let start = partition.log_start_offset();
+            let committed = committed.get(partition.id()).copied().unwrap_or(start);
+            partition.high_watermark().saturating_sub(committed)
+        })
+        .sum())
 }
