@@ -5,6 +5,7 @@
 
 mod cleanup;
 mod entries;
+mod retention;
 mod topic;
 mod topic_name;
 mod value;
