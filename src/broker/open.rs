@@ -427,7 +427,7 @@ impl Opening<'_> {
             open: &self.segments,
             is_known: self.is_known,
             clean: self.clean,
-            gaps: stored.adopted,
+            adopted: stored.adopted,
             start,
             recovery_point: self.recovery_points.get(&stored.name, partition),
             now: self.clock.wall(),

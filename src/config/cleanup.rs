@@ -18,6 +18,13 @@ pub enum CleanupPolicy {
     CompactAndDelete,
 }
 
+impl CleanupPolicy {
+    /// Records go when a later one has their key.
+    pub(crate) fn has_compact(self) -> bool {
+        self != Self::Delete
+    }
+}
+
 /// As Kafka writes it: `delete`, `compact`, or `compact,delete`.
 impl fmt::Display for CleanupPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -86,6 +86,8 @@ impl PartitionReader {
         }
         while !self.has_record() && !self.extend_run() {
             let Some(batch) = self.partition.fetch(&mut self.cursor)? else {
+                // What was in between may be gone.
+                self.position = self.position.max(self.cursor.next_offset);
                 return Ok(false);
             };
             let end = batch.header.next_offset();

@@ -6,8 +6,9 @@
 //!
 //! | at | size | field |
 //! |---|---|---|
-//! | 0 | 1 | version, 1 |
-//! | 1 | 3 | zero |
+//! | 0 | 1 | version, 2 |
+//! | 1 | 1 | 1 if offsets may have gaps, else 0 |
+//! | 2 | 2 | zero |
 //! | 4 | 4 | frame digest |
 //! | 8 | 8 | base offset |
 //! | 16 | 8 | end position |
@@ -16,16 +17,18 @@
 //! | 40 | 8 | batches |
 //! | 48 | 4 | index digest |
 //! | 52 | 4 | CRC-32 of the first 21 bytes of the first batch |
-//! | 56 | 4 | CRC-32 of bytes 0..56 |
+//! | 56 | 8 | compacted up to this offset; 0 if never |
+//! | 64 | 8 | time of the seal |
+//! | 72 | 4 | CRC-32 of bytes 0..72 |
 
 use super::batch::UNPROTECTED_LEN;
 use super::byte_reader::ByteReader;
 use super::{Invalid, Parsed};
 
 /// Size of the file, in bytes.
-pub(crate) const SEAL_LEN: usize = 60;
+pub(crate) const SEAL_LEN: usize = 76;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CRC_AT: usize = SEAL_LEN - 4;
 
 /// The summary of a finished segment.
@@ -48,11 +51,20 @@ pub(crate) struct Seal {
     pub(crate) index_digest: u32,
     /// [`FrameDigest`] of the first batch alone: tells another log's file of this name at a glance.
     pub(crate) first_frame: u32,
+    /// Offsets may be missing between batches, and at the end: the segment was compacted, or salvaged.
+    pub(crate) gaps: bool,
+    /// Below this offset the segment holds, of each key, nothing that a later record of the log as it
+    /// was then supersedes; 0 if it was never compacted.
+    pub(crate) clean_until: u64,
+    /// Wall-clock time at which its last record was there, in milliseconds: what its age is counted
+    /// from if no record has a timestamp.
+    pub(crate) sealed_at: i64,
 }
 
 pub(crate) fn encode(seal: &Seal) -> [u8; SEAL_LEN] {
     let mut bytes = [0; SEAL_LEN];
     bytes[0] = VERSION;
+    bytes[1] = u8::from(seal.gaps);
     bytes[4..8].copy_from_slice(&seal.frame_digest.to_be_bytes());
     bytes[8..16].copy_from_slice(&seal.base_offset.to_be_bytes());
     bytes[16..24].copy_from_slice(&seal.end_position.to_be_bytes());
@@ -60,7 +72,9 @@ pub(crate) fn encode(seal: &Seal) -> [u8; SEAL_LEN] {
     bytes[32..40].copy_from_slice(&seal.max_timestamp.to_be_bytes());
     bytes[40..48].copy_from_slice(&seal.batches.to_be_bytes());
     bytes[48..52].copy_from_slice(&seal.index_digest.to_be_bytes());
-    bytes[52..CRC_AT].copy_from_slice(&seal.first_frame.to_be_bytes());
+    bytes[52..56].copy_from_slice(&seal.first_frame.to_be_bytes());
+    bytes[56..64].copy_from_slice(&seal.clean_until.to_be_bytes());
+    bytes[64..CRC_AT].copy_from_slice(&seal.sealed_at.to_be_bytes());
     let checksum = crc32fast::hash(&bytes[..CRC_AT]);
     bytes[CRC_AT..].copy_from_slice(&checksum.to_be_bytes());
     bytes
@@ -75,7 +89,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Parsed<Seal> {
             reason: "unknown version of a seal",
         });
     }
-    let _zero = reader.take(3)?;
+    let gaps = reader.u8()? != 0;
+    let _zero = reader.take(2)?;
     let frame_digest = reader.u32()?;
     let seal = Seal {
         base_offset: reader.u64()?,
@@ -86,6 +101,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Parsed<Seal> {
         frame_digest,
         index_digest: reader.u32()?,
         first_frame: reader.u32()?,
+        gaps,
+        clean_until: reader.u64()?,
+        sealed_at: reader.i64()?,
     };
     let checksum = reader.u32()?;
     reader.finish()?;
@@ -143,17 +161,22 @@ mod tests {
         frame_digest: 0xdead_beef,
         index_digest: 0xcafe_f00d,
         first_frame: 0x1234_5678,
+        gaps: true,
+        clean_until: 1000,
+        sealed_at: 1_700_000_000_000,
     };
 
     #[rustfmt::skip]
     const BYTES: [u8; CRC_AT] = [
-        1, 0, 0, 0, 0xde, 0xad, 0xbe, 0xef,
+        2, 1, 0, 0, 0xde, 0xad, 0xbe, 0xef,
         0, 0, 0, 0, 0, 0, 0, 42,
         0, 0, 0, 0, 0x40, 0, 0, 0,
         0, 0, 0, 0, 0, 0, 0x04, 0x12,
         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
         0, 0, 0, 0, 0, 0, 0x01, 0x2c,
         0xca, 0xfe, 0xf0, 0x0d, 0x12, 0x34, 0x56, 0x78,
+        0, 0, 0, 0, 0, 0, 0x03, 0xe8,
+        0, 0, 0x01, 0x8b, 0xcf, 0xe5, 0x68, 0x00,
     ];
 
     #[test]

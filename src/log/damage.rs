@@ -49,15 +49,14 @@ impl Segment {
         disk: &dyn Disk,
         from: Place,
         end: Offset,
-        gaps: bool,
     ) -> Result<Option<Damage>> {
         let published = self.file().published();
         let mut place = from;
         while place.position < published {
-            match self.read_batch(place.position, place.offset, gaps) {
+            match self.read_batch(place.position, place.offset) {
                 Ok((header, _)) => place = place.behind(&header),
                 Err(error @ Error::Corrupt { .. }) => {
-                    return self.damage_at(disk, place, error, end, gaps).map(Some);
+                    return self.damage_at(disk, place, error, end).map(Some);
                 }
                 Err(error) => return Err(error),
             }
@@ -72,7 +71,6 @@ impl Segment {
         place: Place,
         error: Error,
         end: Offset,
-        gaps: bool,
     ) -> Result<Damage> {
         let published = self.file().published();
         let known = self.known_damage.lock().clone();
@@ -82,7 +80,7 @@ impl Segment {
             return Ok(known.damage);
         }
         let first_lost = place.offset.unwrap_or(self.base());
-        let next = self.find_next(disk, place.position, first_lost, gaps)?;
+        let next = self.find_next(disk, place.position, first_lost)?;
         let behind = next.map_or(end.max(first_lost), |next| next.header.base_offset);
         let damage = Damage {
             position: place.position,
@@ -102,7 +100,6 @@ impl Segment {
         disk: &dyn Disk,
         bad: u64,
         first_lost: Offset,
-        gaps: bool,
     ) -> Result<Option<LocatedBatch>> {
         let entries = self.with_index(disk, |index| index.entries_behind(bad, MOST_ANCHORS));
         let anchor = entries
@@ -119,14 +116,14 @@ impl Segment {
             |anchor| anchor.place(),
         );
         Ok(self
-            .search(bad + 1..stop.position, first_lost, stop, gaps)?
+            .search(bad + 1..stop.position, first_lost, stop)?
             .or(anchor))
     }
 
     /// The batch at the border between file and stage, if that is behind `position`.
     fn first_staged(&self, position: u64) -> Option<LocatedBatch> {
         let position = self.file().border().filter(|border| *border > position)?;
-        let (header, _) = self.read_batch(position, None, true).ok()?;
+        let (header, _) = self.read_batch(position, None).ok()?;
         Some(LocatedBatch { position, header })
     }
 
@@ -136,7 +133,6 @@ impl Segment {
         range: Range<u64>,
         first_lost: Offset,
         stop: Place,
-        gaps: bool,
     ) -> Result<Option<LocatedBatch>> {
         let mut start = range.start;
         while start + HEADER_LEN as u64 <= range.end {
@@ -149,7 +145,7 @@ impl Segment {
                 fits.then_some(LocatedBatch { position, header })
             });
             for candidate in candidates {
-                if self.leads_to(candidate.place(), stop, gaps)? {
+                if self.leads_to(candidate.place(), stop)? {
                     return Ok(Some(candidate));
                 }
             }
@@ -160,16 +156,16 @@ impl Segment {
     }
 
     /// True if good batches follow one another from `place` exactly to `stop`.
-    fn leads_to(&self, mut place: Place, stop: Place, gaps: bool) -> Result<bool> {
+    fn leads_to(&self, mut place: Place, stop: Place) -> Result<bool> {
         while place.position < stop.position {
-            match self.read_batch(place.position, place.offset, gaps) {
+            match self.read_batch(place.position, place.offset) {
                 Ok((header, _)) => place = place.behind(&header),
                 Err(Error::Corrupt { .. }) => return Ok(false),
                 Err(error) => return Err(error),
             }
         }
         let fits = match (place.offset, stop.offset) {
-            (Some(found), Some(wanted)) => found == wanted || (gaps && found < wanted),
+            (Some(found), Some(wanted)) => found == wanted || (self.has_gaps() && found < wanted),
             _ => true,
         };
         Ok(place.position == stop.position && fits)

@@ -35,6 +35,13 @@ struct CursorPlace {
     window: Option<Window>,
 }
 
+/// Where a fetch goes on.
+enum Located {
+    Batch(CursorPlace),
+    /// Nothing is left of the readable offsets; this is where they end.
+    NothingBelow(Offset),
+}
+
 /// What the last fetch showed beside its batch: the next ones are found in it without a look at the
 /// segment, up to where the window ends: at the end of what was published then, or at the border of
 /// the stage. Bytes that were shown stay as they are, so it is never wrong, only short.
@@ -96,7 +103,8 @@ impl Window {
 
 impl Log {
     /// The next batch that holds the cursor's offset or a later one, if it is readable. It moves the
-    /// cursor to the end of that batch. `None` at the readable end.
+    /// cursor to the end of that batch. `None` at the readable end, to which the cursor moves if all that
+    /// was in between is gone.
     ///
     /// # Errors
     /// `OffsetOutOfRange` below the start and beyond the end, `Corrupt` and `MissingSegment` where the
@@ -110,15 +118,20 @@ impl Log {
         if cursor.next_offset < start {
             return Err(self.out_of_range(cursor.next_offset));
         }
+        let swaps = self.swaps();
         let fetched = self.fetch_readable(cursor);
         if fetched.is_err() && cursor.next_offset < self.start_offset() {
             // It was deleted meanwhile, with its segment perhaps.
             return Err(self.out_of_range(cursor.next_offset));
         }
+        if fetched.is_err() && self.swaps() != swaps {
+            // A compacted segment may have taken the place of the one that was looked at.
+            return self.fetch(cursor);
+        }
         if let Err(error @ Error::Corrupt { .. }) = &fetched {
             self.note_damage(cursor.next_offset, error);
         }
-        fetched.map(Some)
+        fetched
     }
 
     /// True if [`Self::fetch`] would say that there is nothing at `offset` yet, and no more than that.
@@ -129,14 +142,21 @@ impl Log {
             && self.damage.get().is_none()
     }
 
-    fn fetch_readable(&self, cursor: &mut Cursor) -> Result<FetchedBatch> {
-        let mut place = match cursor.place.take() {
+    fn fetch_readable(&self, cursor: &mut Cursor) -> Result<Option<FetchedBatch>> {
+        let located = match cursor.place.take() {
             Some(place) if place.offset == cursor.next_offset => self.next_place(place)?,
             _ => self.locate(cursor.next_offset)?,
         };
+        let mut place = match located {
+            Located::Batch(place) => place,
+            Located::NothingBelow(offset) => {
+                cursor.next_offset = offset;
+                return self.at_the_end(offset);
+            }
+        };
         let (header, mut bytes) = place
             .segment
-            .read_batch_and_rest(place.position, Some(place.offset), self.gaps)
+            .read_batch_and_rest(place.position, Some(place.offset))
             .map_err(|error| self.damage_at(&place, error))?;
         self.check_epoch(&place, &header)?;
         place.window = self.window(&place, &header, &bytes);
@@ -145,7 +165,7 @@ impl Log {
         place.offset = header.next_offset();
         cursor.next_offset = place.offset;
         cursor.place = Some(place);
-        Ok(FetchedBatch { header, bytes })
+        Ok(Some(FetchedBatch { header, bytes }))
     }
 
     /// What lies behind a batch that was just read; `None` if nothing does.
@@ -222,9 +242,7 @@ impl Log {
             offset: Some(place.offset),
         };
         let end = self.end_of(&place.segment);
-        let found = place
-            .segment
-            .damage_at(self.disk(), at, error, end, self.gaps);
+        let found = place.segment.damage_at(self.disk(), at, error, end);
         found.map_or_else(|error| error, |damage| damage.error)
     }
 
@@ -259,7 +277,7 @@ impl Log {
     /// The epoch of a batch lies outside its CRC: it has to be the one that was written down.
     fn check_epoch(&self, place: &CursorPlace, header: &BatchHeader) -> Result<()> {
         match self.epochs.load().epoch_at(header.base_offset) {
-            Some(epoch) if epoch != header.leader_epoch && !self.gaps => {
+            Some(epoch) if epoch != header.leader_epoch && !self.adopted => {
                 let reason = format!(
                     "batch of leader epoch {}, expected {epoch}",
                     header.leader_epoch
@@ -272,34 +290,41 @@ impl Log {
     }
 
     /// Steps over the end of a sealed segment.
-    fn next_place(&self, place: CursorPlace) -> Result<CursorPlace> {
+    fn next_place(&self, place: CursorPlace) -> Result<Located> {
         // A segment is sealed before its successor is readable; what the seal says is final.
         match place.segment.seal() {
             Some(seal) if place.position >= seal.end_position => self.locate(place.offset),
-            _ => Ok(place),
+            Some(_) if place.segment.is_replaced() => self.locate(place.offset),
+            _ => Ok(Located::Batch(place)),
         }
     }
 
     /// Finds the batch that holds a readable offset, or the first one behind it.
-    fn locate(&self, offset: Offset) -> Result<CursorPlace> {
+    fn locate(&self, offset: Offset) -> Result<Located> {
         let segments = self.segments.load();
         let behind = segments.partition_point(|segment| segment.base() <= offset);
         let candidates = segments.get(behind.saturating_sub(1)..).unwrap_or_default();
+        // What was at the offsets below is known to be gone, by the seals of segments with gaps.
+        let mut gone_below = offset;
         for segment in candidates {
-            if segment.base() > offset && !self.gaps {
+            if segment.base() > gone_below && !self.adopted {
                 break;
             }
-            if let Some(found) =
-                segment.locate(self.disk(), offset, self.end_of(segment), self.gaps)?
-            {
-                let (segment, position) = (Arc::clone(segment), found.position);
-                return Ok(CursorPlace {
-                    segment,
-                    position,
+            let found = segment.locate(self.disk(), offset, self.end_of(segment))?;
+            if let Some(found) = found {
+                return Ok(Located::Batch(CursorPlace {
+                    segment: Arc::clone(segment),
+                    position: found.position,
                     offset: found.header.base_offset,
                     window: None,
-                });
+                }));
             }
+            if let Some(seal) = segment.seal().filter(|seal| seal.gaps) {
+                gone_below = gone_below.max(seal.end_offset);
+            }
+        }
+        if gone_below > offset && gone_below >= self.readable_end() {
+            return Ok(Located::NothingBelow(gone_below));
         }
         Err(self.missing(offset, &segments))
     }
@@ -345,10 +370,10 @@ impl Log {
     /// none below the readable end.
     pub(crate) fn locate_timestamp(&self, timestamp: Timestamp) -> Result<Option<Offset>> {
         loop {
-            let start = self.start_offset();
+            let (start, swaps) = (self.start_offset(), self.swaps());
             match self.look_for_timestamp(timestamp) {
-                // A segment that was looked at may have been removed meanwhile.
-                Err(_) if self.start_offset() > start => {}
+                // A segment that was looked at may have been removed or replaced meanwhile.
+                Err(_) if self.start_offset() > start || self.swaps() != swaps => {}
                 found => return found,
             }
         }
@@ -359,7 +384,7 @@ impl Log {
         let mut expected = self.start_offset();
         for segment in segments.iter() {
             // A record of a segment that is not there may have been the answer.
-            if segment.base() > expected && !self.gaps {
+            if segment.base() > expected && !self.adopted {
                 return Err(self.missing(expected, &segments));
             }
             let seal = segment.seal();
@@ -369,17 +394,12 @@ impl Log {
             }) {
                 continue;
             }
-            let found = segment.locate_timestamp(
-                self.disk(),
-                timestamp,
-                self.end_of(segment),
-                self.gaps,
-            )?;
+            let found = segment.locate_timestamp(self.disk(), timestamp, self.end_of(segment))?;
             if let Some(found) = found {
                 let readable = found.header.base_offset < self.readable_end();
                 return Ok(readable.then_some(found.header.base_offset.max(self.start_offset())));
             }
-            if let Some(seal) = seal {
+            if let Some(seal) = seal.filter(|seal| !seal.gaps) {
                 // The seal says that there was such a record: the file lost its end.
                 let there = segment.end_of_walk(segment.first_place());
                 let end = there.and_then(|place| place.offset);

@@ -97,8 +97,10 @@ pub(crate) struct Log {
     readable_end: AtomicU64,
     /// Next offset to be written. Written under the writer's mutex; for looking at without it.
     end: AtomicU64,
-    /// Offsets may have gaps: the log was compacted, or was written by someone who may have done so.
-    gaps: bool,
+    /// Rises with each swap of segments for compacted ones.
+    swaps: AtomicU64,
+    /// Others wrote the log, and may have left gaps in its offsets.
+    adopted: bool,
     /// For readers; the writer's own copy is in `writer`.
     epochs: ArcSwap<Epochs>,
     commit: GroupCommit,
@@ -366,6 +368,10 @@ impl Log {
         self.damage
             .get()
             .map_or(Ok(()), |damage| Err(damage.clone()))
+    }
+
+    fn swaps(&self) -> u64 {
+        self.swaps.load(Ordering::Acquire)
     }
 
     /// What makes appends be refused, if anything does.

@@ -40,7 +40,7 @@ impl Log {
                 writer.sync_names(self)?;
             }
             // What an earlier removal left goes, too, but nothing that others may have left.
-            let oldest = if self.gaps { oldest.base() } else { 0 };
+            let oldest = if self.adopted { oldest.base() } else { 0 };
             self.segments.store(Arc::new(kept.to_vec()));
             for segment in below {
                 segment.file().let_go();

@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::format::batch::BatchHeader;
 use crate::format::producer_snapshot;
 use crate::format::seal::{self, FrameDigest, Seal};
+use crate::record::Timestamp;
 
 /// Producers that wrote nothing for this long are forgotten, at the next roll: a day, Kafka's
 /// `producer.id.expiration.ms`.
@@ -77,7 +78,7 @@ impl Writer {
             // The old file's own name first: no segment may be missing between two that are there.
             self.sync_names(log)?;
         }
-        let seal = self.seal(log)?;
+        let seal = self.seal(log, context.now)?;
         let end = self.point();
         let base = self.next_offset;
         let path = FileKind::Log.path(log.dir(), base);
@@ -112,7 +113,7 @@ impl Writer {
     }
 
     /// Syncs the active segment, and writes its index, seal and producer snapshot.
-    pub(super) fn seal(&mut self, log: &Log) -> Result<Seal> {
+    pub(super) fn seal(&mut self, log: &Log, now: Timestamp) -> Result<Seal> {
         self.sync_files(log);
         self.cut_leftover(log)?;
         self.flush_stage(log)?;
@@ -129,6 +130,9 @@ impl Writer {
             frame_digest: self.digest.value(),
             index_digest,
             first_frame: first_frame(self.active.file())?,
+            gaps: false,
+            clean_until: 0,
+            sealed_at: now,
         };
         let path = FileKind::Seal.path(log.dir(), self.active.base());
         write_anew(log.disk(), &path, &seal::encode(&seal))?;

@@ -11,6 +11,7 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
@@ -22,9 +23,9 @@ use super::open_segments::{OpenSegments, Usage};
 use crate::disk::{AppendFile, Disk, MappedBytes};
 use crate::error::{Error, Result};
 use crate::format::Invalid;
-use crate::format::batch::{BatchHeader, BatchView, HEADER_LEN};
+use crate::format::batch::{BatchHeader, BatchView, HEADER_LEN, batch_size};
 use crate::format::index_entry::{OffsetIndexEntry, TimeIndexEntry};
-use crate::format::seal::Seal;
+use crate::format::seal::{FrameDigest, Seal};
 use crate::record::{Offset, Timestamp};
 
 /// See the module's description.
@@ -32,9 +33,15 @@ use crate::record::{Offset, Timestamp};
 pub(crate) struct Segment {
     base: Offset,
     file: AppendFile,
+    /// Offsets may have gaps, whether or not a seal says so: others wrote the log.
+    adopted: bool,
     /// Readers look here when they seek; the writer adds an entry every few KiB.
     index: RwLock<IndexState>,
     seal: OnceLock<Seal>,
+    /// Whether the frames of a segment with gaps are those of its seal, once that was looked at.
+    frames: OnceLock<Result<()>>,
+    /// A compacted segment has taken its place.
+    replaced: AtomicBool,
     /// The damage that a reader met last: it will be back.
     pub(super) known_damage: Mutex<Option<KnownDamage>>,
     usage: Usage,
@@ -90,8 +97,11 @@ impl Segment {
         Self {
             base,
             file,
+            adopted: false,
             index: RwLock::new(IndexState::Loaded(index)),
             seal: OnceLock::new(),
+            frames: OnceLock::new(),
+            replaced: AtomicBool::new(false),
             known_damage: Mutex::default(),
             usage: Usage::default(),
         }
@@ -102,11 +112,63 @@ impl Segment {
         Self {
             base,
             file,
+            adopted: false,
             index: RwLock::new(IndexState::Stored),
             seal: OnceLock::new(),
+            frames: OnceLock::new(),
+            replaced: AtomicBool::new(false),
             known_damage: Mutex::default(),
             usage: Usage::default(),
         }
+    }
+
+    /// The same segment; `adopted` says that others may have left gaps in its offsets.
+    pub(super) fn of_adopted(self, adopted: bool) -> Self {
+        Self { adopted, ..self }
+    }
+
+    /// True if offsets may be missing between its batches, and at its end.
+    pub(crate) fn has_gaps(&self) -> bool {
+        self.adopted || self.seal().is_some_and(|seal| seal.gaps)
+    }
+
+    /// Where offsets have gaps, a batch's own cannot be told from a wrong one by those around it: all
+    /// frames together have to be what the seal says. Looked at once, before the first batch is shown.
+    fn check_frames(&self) -> Result<()> {
+        let Some(seal) = self.seal().filter(|seal| seal.gaps) else {
+            return Ok(());
+        };
+        if let Some(known) = self.frames.get() {
+            return known.clone();
+        }
+        let checked = if self.frame_digest()? == Some(seal.frame_digest) {
+            Ok(())
+        } else {
+            let reason = "the headers of its batches are not those that were sealed";
+            let error = Error::corrupt(self.path(), 0, reason);
+            Err(error.with_offsets(self.base..seal.end_offset))
+        };
+        self.frames.get_or_init(|| checked).clone()
+    }
+
+    /// Of all published batches; `None` if one's length is wrong.
+    fn frame_digest(&self) -> Result<Option<u32>> {
+        let bytes = self.slice(0..self.file.published())?;
+        let (mut rest, mut digest) = (&*bytes, FrameDigest::new());
+        while !rest.is_empty() {
+            let size = batch_size(rest).ok();
+            let Some((batch, behind)) = size.and_then(|size| rest.split_at_checked(size)) else {
+                return Ok(None);
+            };
+            digest.update(batch);
+            rest = behind;
+        }
+        Ok(Some(digest.value()))
+    }
+
+    /// True if a compacted segment has taken its place.
+    pub(super) fn is_replaced(&self) -> bool {
+        self.replaced.load(Ordering::Acquire)
     }
 
     pub(super) fn into_file(self) -> AppendFile {
@@ -118,8 +180,11 @@ impl Segment {
         Self {
             base,
             file,
+            adopted: false,
             index: RwLock::new(IndexState::Stored),
             seal: OnceLock::from(seal),
+            frames: OnceLock::new(),
+            replaced: AtomicBool::new(false),
             known_damage: Mutex::default(),
             usage: Usage::default(),
         }
@@ -189,14 +254,13 @@ impl Segment {
     }
 
     /// The batch at `position`, framed and with its CRC checked. `expected_base` is the offset that
-    /// must come next; with `gaps`, a larger one is fine (compaction leaves gaps).
+    /// must come next, or a larger one where there may be gaps.
     pub(crate) fn read_batch(
         &self,
         position: u64,
         expected_base: Option<Offset>,
-        gaps: bool,
     ) -> Result<(BatchHeader, MappedBytes)> {
-        let (header, mut bytes) = self.read_batch_and_rest(position, expected_base, gaps)?;
+        let (header, mut bytes) = self.read_batch_and_rest(position, expected_base)?;
         bytes.truncate(header.size as usize);
         Ok((header, bytes))
     }
@@ -206,14 +270,14 @@ impl Segment {
         &self,
         position: u64,
         expected_base: Option<Offset>,
-        gaps: bool,
     ) -> Result<(BatchHeader, MappedBytes)> {
+        self.check_frames()?;
         let bytes = self.slice(position..self.file.published())?;
         let view = BatchView::parse(&bytes).map_err(|invalid| self.corrupt(position, invalid))?;
         view.check_crc()
             .map_err(|invalid| self.corrupt(position, invalid))?;
         let header = *view.header();
-        self.check_sequence(position, &header, expected_base, gaps)?;
+        self.check_sequence(position, &header, expected_base)?;
         Ok((header, bytes))
     }
 
@@ -223,11 +287,10 @@ impl Segment {
         position: u64,
         header: &BatchHeader,
         expected: Option<Offset>,
-        gaps: bool,
     ) -> Result<()> {
         let found = header.base_offset;
         match expected {
-            Some(expected) if found < expected || (found > expected && !gaps) => {
+            Some(expected) if found < expected || (found > expected && !self.has_gaps()) => {
                 let reason = format!("batch starts at offset {found}, expected {expected}");
                 Err(Error::corrupt(self.path(), position, reason))
             }
@@ -245,6 +308,7 @@ impl Segment {
         if position >= published {
             return Ok(None);
         }
+        self.check_frames()?;
         let end = published.min(position + HEADER_LEN as u64);
         let bytes = self.slice(position..end)?;
         let header =
@@ -269,7 +333,6 @@ impl Segment {
         disk: &dyn Disk,
         offset: Offset,
         end: Offset,
-        gaps: bool,
     ) -> Result<Option<LocatedBatch>> {
         let relative = u32::try_from(offset.saturating_sub(self.base)).unwrap_or(u32::MAX);
         let entries = self.with_index(disk, |index| index.offset_entries(relative, MOST_HINTS));
@@ -278,17 +341,17 @@ impl Segment {
             .find_map(|entry| self.checked_hint(entry))
             .map_or(self.first_place(), |found| found.place());
         loop {
-            let found = self.walk(from, gaps, |batch| batch.header.last_offset() >= offset);
+            let found = self.walk(from, |batch| batch.header.last_offset() >= offset);
             let good = match found {
                 Ok(None) => return Ok(None),
                 // What was walked over is as good as the batch it led to: base offsets follow.
-                Ok(Some(batch)) => self.read_batch(batch.position, None, gaps).map(|_| batch),
+                Ok(Some(batch)) => self.read_batch(batch.position, None).map(|_| batch),
                 Err(error) => Err(error),
             };
             match good {
                 Ok(batch) => return Ok(Some(batch)),
                 Err(error @ Error::Corrupt { .. }) => {
-                    let Some(damage) = self.examine(disk, from, end, gaps)? else {
+                    let Some(damage) = self.examine(disk, from, end)? else {
                         return Err(error);
                     };
                     match damage.next {
@@ -307,7 +370,6 @@ impl Segment {
         disk: &dyn Disk,
         timestamp: Timestamp,
         end: Offset,
-        gaps: bool,
     ) -> Result<Option<LocatedBatch>> {
         let hint = self.with_index(disk, |index| {
             let time = index.time_entry_below(timestamp)?;
@@ -322,9 +384,9 @@ impl Segment {
         // Largest timestamps count only with their CRC: a batch must not be passed over wrongly.
         let mut place = from;
         while place.position < self.file.published() {
-            let (header, _) = match self.read_batch(place.position, place.offset, gaps) {
+            let (header, _) = match self.read_batch(place.position, place.offset) {
                 Err(error @ Error::Corrupt { .. }) => {
-                    return Err(self.damage_at(disk, place, error, end, gaps)?.error);
+                    return Err(self.damage_at(disk, place, error, end)?.error);
                 }
                 other => other?,
             };
@@ -342,9 +404,7 @@ impl Segment {
     /// True if the batch that ends at the entry's offset, at or behind `from`, has its timestamp.
     fn confirms(&self, from: Place, entry: &TimeIndexEntry) -> bool {
         let last_offset = self.base + u64::from(entry.relative_offset);
-        let found = self.walk(from, true, |batch| {
-            batch.header.last_offset() >= last_offset
-        });
+        let found = self.walk(from, |batch| batch.header.last_offset() >= last_offset);
         matches!(found, Ok(Some(batch))
             if batch.header.last_offset() == last_offset
                 && batch.header.max_timestamp == entry.timestamp)
@@ -357,7 +417,7 @@ impl Segment {
         if position >= self.file.published() {
             return None;
         }
-        let (header, _) = self.read_batch(position, None, true).ok()?;
+        let (header, _) = self.read_batch(position, None).ok()?;
         let agrees = header.last_offset() == self.base + u64::from(entry.relative_offset);
         agrees.then_some(LocatedBatch { position, header })
     }
@@ -366,11 +426,10 @@ impl Segment {
     pub(crate) fn walk(
         &self,
         mut place: Place,
-        gaps: bool,
         wanted: impl Fn(&LocatedBatch) -> bool,
     ) -> Result<Option<LocatedBatch>> {
         while let Some(header) = self.header_at(place.position)? {
-            self.check_sequence(place.position, &header, place.offset, gaps)?;
+            self.check_sequence(place.position, &header, place.offset)?;
             let batch = LocatedBatch {
                 position: place.position,
                 header,
@@ -386,7 +445,7 @@ impl Segment {
     /// Where a walk over headers comes to the end; `None` if it meets damage.
     pub(super) fn end_of_walk(&self, mut place: Place) -> Option<Place> {
         while let Some(header) = self.header_at(place.position).ok()? {
-            self.check_sequence(place.position, &header, place.offset, true)
+            self.check_sequence(place.position, &header, place.offset)
                 .ok()?;
             place = place.behind(&header);
         }
@@ -438,7 +497,7 @@ impl Segment {
         let mut index = SegmentIndex::default();
         let mut place = self.first_place();
         while place.position < self.file.published()
-            && let Ok((header, _)) = self.read_batch(place.position, place.offset, true)
+            && let Ok((header, _)) = self.read_batch(place.position, None)
         {
             if let Some(entry) = builder.add(IndexedBatch::new(self.base, place.position, &header))
             {

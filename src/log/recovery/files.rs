@@ -73,7 +73,7 @@ pub(super) fn list_files(
         entries => entries.map_err(|error| Error::io("list", dir, error))?,
     };
     let deleted = entries.iter().filter(|entry| is_deleted(&entry.name));
-    for entry in deleted.filter(|_| !request.gaps) {
+    for entry in deleted.filter(|_| !request.adopted) {
         // A crash came between the two steps of a removal. What cannot be removed is only in the way.
         let _ = disk.remove_file(&dir.join(&entry.name));
     }

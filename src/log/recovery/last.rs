@@ -44,7 +44,7 @@ impl Recovery<'_> {
                 self.open_clean(base, slot)?
             }
             _ => {
-                let follows = self.request.gaps || before.is_none_or(|end| end == base);
+                let follows = self.request.adopted || before.is_none_or(|end| end == base);
                 self.open_unclean(base, follows)?
             }
         };
@@ -269,7 +269,7 @@ impl Recovery<'_> {
         let plan = self.plan(base, len, floor);
         // What is below the floor stays as it is, whatever comes.
         file.publish(floor.position.min(len));
-        let segment = Segment::unknown(base, file);
+        let segment = Segment::unknown(base, file).of_adopted(self.request.adopted);
         let known = self.walked_so_far(&segment, plan);
         let mut walked = self.walk(&segment, plan, known, self.former_end)?;
         let file = segment.into_file();

@@ -65,8 +65,8 @@ pub(crate) struct OpenRequest<'a> {
     pub(crate) is_known: bool,
     /// The broker was closed in order the last time.
     pub(crate) clean: bool,
-    /// Offsets may have gaps.
-    pub(crate) gaps: bool,
+    /// Others wrote the log: offsets may have gaps, and files may be there for their reasons.
+    pub(crate) adopted: bool,
     /// The log start offset that was written down; 0 if none.
     pub(crate) start: Offset,
     /// The recovery point that was written down: everything below is durable.
@@ -130,7 +130,7 @@ fn drop_below(request: &OpenRequest<'_>, files: &[SegmentFile], bases: &mut Vec<
     };
     let is_below = |&(base, kind)| base < first && kind != FileKind::Stage;
     // Where the first segment is missing, what is left of it stays.
-    if request.clean || request.gaps || first > request.start || !files.iter().any(is_below) {
+    if request.clean || request.adopted || first > request.start || !files.iter().any(is_below) {
         return;
     }
     let disk = &**request.disk;
@@ -269,6 +269,7 @@ impl<'a> Recovery<'a> {
     }
 
     fn shared(&self, segment: Segment) -> Arc<Segment> {
+        let segment = segment.of_adopted(self.request.adopted);
         segment.shared(self.request.open)
     }
 
@@ -332,7 +333,7 @@ impl<'a> Recovery<'a> {
                     producers.record(header);
                 }
             },
-            |place| segment.examine(disk, place, end, plan.gaps),
+            |place| segment.examine(disk, place, end),
         )?;
         self.report.checked_bytes += walked.checked_bytes;
         Ok(walked)
@@ -343,7 +344,7 @@ impl<'a> Recovery<'a> {
             base,
             len,
             index_interval: self.request.config.index_interval_bytes,
-            gaps: self.request.gaps,
+            gaps: self.request.adopted,
             floor,
             epochs_known: true,
         }
@@ -429,7 +430,8 @@ impl<'a> Recovery<'a> {
             start: AtomicU64::new(start.min(end)),
             readable_end: AtomicU64::new(end),
             end: AtomicU64::new(end),
-            gaps: request.gaps,
+            swaps: AtomicU64::new(0),
+            adopted: request.adopted,
             epochs: ArcSwap::from_pointee(self.epochs),
             commit: GroupCommit::default(),
             durable_slot: Arc::clone(self.durable_slot),

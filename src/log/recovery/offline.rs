@@ -68,7 +68,8 @@ pub(super) fn open(
         start: AtomicU64::new(start),
         readable_end: AtomicU64::new(start),
         end: AtomicU64::new(start),
-        gaps: request.gaps,
+        swaps: AtomicU64::new(0),
+        adopted: request.adopted,
         epochs: ArcSwap::default(),
         commit: GroupCommit::default(),
         // Claimed, so that it is kept; not written.

@@ -33,7 +33,7 @@ impl Recovery<'_> {
 
     /// A log that others may have cut at the front begins where it begins.
     fn first_possible(&self) -> Offset {
-        if self.request.gaps {
+        if self.request.adopted {
             self.bases.first().copied().unwrap_or(0)
         } else {
             0
@@ -48,7 +48,9 @@ impl Recovery<'_> {
             .iter()
             .all(|kind| self.has(base, *kind));
         let needs_producers = self.producers_until < next_base;
-        let gaps = self.request.gaps;
+        let gaps = stored.map_or(self.may_have_gaps(), |seal| {
+            self.request.adopted || seal.gaps
+        });
         let agrees = |seal: &Seal| {
             seal.end_position == len
                 && (seal.end_offset == next_base || (gaps && seal.end_offset < next_base))
@@ -62,7 +64,7 @@ impl Recovery<'_> {
             Some(seal) if is_fine && agrees(&seal) => (file, seal),
             stored => {
                 let agreeing = stored.filter(&agrees);
-                let (file, walked) = self.walk_sealed(base, file, len, agreeing)?;
+                let (file, walked) = self.walk_sealed(base, file, len, agreeing, gaps)?;
                 let is_whole = walked.damage.is_empty()
                     && walked.position == len
                     && (walked.next_offset == next_base || gaps);
@@ -98,6 +100,11 @@ impl Recovery<'_> {
         Ok(self.shared(Segment::sealed(base, file, seal)))
     }
 
+    /// Whether a segment that nothing is known of may have gaps.
+    fn may_have_gaps(&self) -> bool {
+        self.request.adopted || self.request.config.cleanup_policy.has_compact()
+    }
+
     /// One that cannot be read counts as lost.
     fn load_seal(&self, base: Offset) -> Option<Seal> {
         if !self.has(base, FileKind::Seal) {
@@ -116,6 +123,7 @@ impl Recovery<'_> {
         file: AppendFile,
         len: u64,
         seal: Option<Seal>,
+        gaps: bool,
     ) -> Result<(AppendFile, Walked)> {
         // All of it is durable: whatever is wrong is damage.
         let floor = Floor {
@@ -129,7 +137,9 @@ impl Recovery<'_> {
             Some(seal) => Segment::sealed(base, file, seal),
             None => Segment::unknown(base, file),
         };
-        let plan = self.plan(base, len, floor);
+        let segment = segment.of_adopted(gaps);
+        let mut plan = self.plan(base, len, floor);
+        plan.gaps = gaps;
         let known = Walked::nothing(plan);
         let walked = self.walk(&segment, plan, known, self.end_of_offsets(base))?;
         for error in &walked.damage {
@@ -209,6 +219,9 @@ impl Recovery<'_> {
             frame_digest: walked.digest.value(),
             index_digest: 0,
             first_frame: 0,
+            gaps: self.may_have_gaps(),
+            clean_until: 0,
+            sealed_at: self.request.now,
         }
     }
 
@@ -223,6 +236,9 @@ impl Recovery<'_> {
             frame_digest: walked.digest.value(),
             index_digest: walked.complete_index().digest(),
             first_frame: first_frame(file)?,
+            gaps: self.may_have_gaps(),
+            clean_until: 0,
+            sealed_at: self.request.now,
         };
         self.write_seal(&seal);
         Ok(seal)

@@ -23,7 +23,7 @@ impl Recovery<'_> {
         let has_batches = self.logs.iter().any(|log| log.len > 0);
         if let Some(entries) = decoded {
             self.epochs = Epochs::new(entries);
-            if !has_batches || self.request.gaps || self.epochs_fit()? {
+            if !has_batches || self.request.adopted || self.epochs_fit()? {
                 return Ok(());
             }
         } else if !has_batches && stored.is_none() {
