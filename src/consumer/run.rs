@@ -23,15 +23,10 @@ use crate::disk::MappedBytes;
 use crate::error::{Error, Result};
 use crate::format::TimestampType;
 use crate::format::batch::{BatchHeader, HEADER_LEN};
-use crate::format::compression::{Codec, DecompressError, decompress};
+use crate::format::compression::{Codec, DecompressError, MAX_DECOMPRESSED_BYTES, decompress};
 use crate::format::record::{RecordView, check_records, skip_record, take_record};
 use crate::partition::{FetchedBatch, Peeked};
 use crate::record::{Offset, Timestamp, TopicPartition};
-
-/// Most bytes that the records of one batch may decompress to. The format states no uncompressed
-/// size, so a few hostile kilobytes could otherwise ask for all memory. A batch holds at most
-/// `max.message.bytes` when compressed; real data shrinks to a hundredth at best.
-pub(crate) const MAX_DECOMPRESSED_BYTES: usize = 256 << 20;
 
 /// See the module's description. Cloning costs two reference counts.
 #[derive(Debug, Clone)]

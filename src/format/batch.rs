@@ -26,15 +26,17 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::compression::Codec;
 use super::crc::crc32c;
 use super::{Invalid, Parsed};
 use crate::Error;
 
+mod attributes;
 mod builder;
+pub(crate) mod retain;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use attributes::Attributes;
 pub(crate) use builder::{BatchBuilder, ProducerStamp};
 
 /// Bytes before the records.
@@ -105,75 +107,6 @@ impl FromStr for TimestampType {
                 value: name.to_owned(),
                 reason: "must be CreateTime or LogAppendTime".to_owned(),
             }),
-        }
-    }
-}
-
-/// The attribute bits of a batch. Bits without a meaning are kept as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Attributes(i16);
-
-impl Attributes {
-    const CODEC: i16 = 0b111;
-    const LOG_APPEND_TIME: i16 = 1 << 3;
-    const TRANSACTIONAL: i16 = 1 << 4;
-    const CONTROL: i16 = 1 << 5;
-    const DELETE_HORIZON: i16 = 1 << 6;
-
-    /// Not compressed, `CreateTime`, no other bit.
-    pub(super) const PLAIN: Self = Self(0);
-    pub(super) const CONTROL_BATCH: Self = Self(Self::TRANSACTIONAL | Self::CONTROL);
-
-    fn parse(raw: i16) -> Option<Self> {
-        Codec::from_id(raw & Self::CODEC).map(|_| Self(raw))
-    }
-
-    pub(crate) fn compression(self) -> Codec {
-        // The fallback is not reached: no value is made with another codec.
-        Codec::from_id(self.0 & Self::CODEC).unwrap_or(Codec::None)
-    }
-
-    /// With `LogAppendTime`, a reader reports the batch's max timestamp for every record.
-    pub(crate) fn timestamp_type(self) -> TimestampType {
-        if self.has(Self::LOG_APPEND_TIME) {
-            TimestampType::LogAppendTime
-        } else {
-            TimestampType::CreateTime
-        }
-    }
-
-    pub(crate) fn is_transactional(self) -> bool {
-        self.has(Self::TRANSACTIONAL)
-    }
-
-    /// The one record is a marker (`control`), not data: it takes an offset, and no consumer sees it.
-    pub(crate) fn is_control(self) -> bool {
-        self.has(Self::CONTROL)
-    }
-
-    /// The base timestamp is the time from which compaction may drop the batch's tombstones (KIP-534).
-    pub(crate) fn has_delete_horizon(self) -> bool {
-        self.has(Self::DELETE_HORIZON)
-    }
-
-    #[allow(dead_code, reason = "for tools that show batches")]
-    pub(crate) fn raw(self) -> i16 {
-        self.0
-    }
-
-    fn has(self, bit: i16) -> bool {
-        self.0 & bit != 0
-    }
-
-    fn with_codec(self, codec: Codec) -> Self {
-        Self((self.0 & !Self::CODEC) | codec.id())
-    }
-
-    fn with_transactional(self, transactional: bool) -> Self {
-        if transactional {
-            Self(self.0 | Self::TRANSACTIONAL)
-        } else {
-            self
         }
     }
 }
@@ -279,7 +212,6 @@ impl BatchHeader {
     }
 
     /// From this time on, in milliseconds, compaction may drop the batch's tombstones.
-    #[allow(dead_code, reason = "for compaction")]
     pub(crate) fn delete_horizon(&self) -> Option<i64> {
         self.attributes
             .has_delete_horizon()
@@ -300,7 +232,7 @@ impl BatchHeader {
         );
         put(header, at::LEADER_EPOCH, self.leader_epoch.to_be_bytes());
         put(header, at::MAGIC, [MAGIC]);
-        put(header, at::ATTRIBUTES, self.attributes.0.to_be_bytes());
+        put(header, at::ATTRIBUTES, self.attributes.raw().to_be_bytes());
         put(
             header,
             at::LAST_OFFSET_DELTA,
@@ -376,7 +308,6 @@ impl<'a> BatchView<'a> {
     }
 
     /// What follows the header: records, or one stream of the codec that the attributes name.
-    #[allow(dead_code, reason = "for compaction, and topics that compress anew")]
     pub(crate) fn records_bytes(&self) -> &'a [u8] {
         &self.bytes[HEADER_LEN..]
     }

@@ -148,6 +148,11 @@ impl Codec {
     }
 }
 
+/// Most bytes that the records of one batch may decompress to. The format states no uncompressed
+/// size, so a few hostile kilobytes could otherwise ask for all memory. A batch holds at most
+/// `max.message.bytes` when compressed; real data shrinks to a hundredth at best.
+pub(crate) const MAX_DECOMPRESSED_BYTES: usize = 256 << 20;
+
 /// Why a records section could not be decompressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DecompressError {

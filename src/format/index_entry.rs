@@ -83,7 +83,6 @@ impl TimeIndexEntry {
 
 /// Of `.txnindex`: a transaction whose ABORT marker is in this segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "for transactions")]
 pub(crate) struct AbortedTransaction {
     pub(crate) producer_id: i64,
     /// Offset of its first record.

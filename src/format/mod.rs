@@ -34,7 +34,7 @@ pub(crate) mod offsets_record;
 pub(crate) mod producer_snapshot;
 mod properties;
 #[cfg(test)]
-mod random;
+pub(crate) mod random;
 pub(crate) mod record;
 mod schema;
 pub(crate) mod seal;

@@ -329,7 +329,7 @@ impl Log {
         Err(self.missing(offset, &segments))
     }
 
-    fn missing(&self, offset: Offset, segments: &[Arc<Segment>]) -> Error {
+    pub(super) fn missing(&self, offset: Offset, segments: &[Arc<Segment>]) -> Error {
         let next = segments.iter().find(|segment| segment.base() > offset);
         let until = next.map_or(self.end_offset(), |segment| segment.base());
         let before = segments

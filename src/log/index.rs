@@ -43,7 +43,12 @@ impl IndexedBatch {
                 .unwrap_or(u32::MAX),
             position: u32::try_from(position).unwrap_or(u32::MAX),
             size: header.size,
-            max_timestamp: header.max_timestamp,
+            // One that compaction emptied keeps the timestamp of a record that is not there.
+            max_timestamp: if header.records_count > 0 {
+                header.max_timestamp
+            } else {
+                -1
+            },
         }
     }
 }
@@ -276,14 +281,16 @@ impl SegmentIndex {
         offsets: &Path,
         times: &Path,
     ) -> Result<[Arc<dyn DiskFile>; 2]> {
-        let bytes: Vec<u8> = self
-            .offsets
-            .iter()
-            .flat_map(|entry| entry.encode())
-            .collect();
-        let offsets = write_anew(disk, offsets, &bytes)?;
-        let bytes: Vec<u8> = self.times.iter().flat_map(|entry| entry.encode()).collect();
-        Ok([offsets, write_anew(disk, times, &bytes)?])
+        let (offset_bytes, time_bytes) = self.encode();
+        let offsets = write_anew(disk, offsets, &offset_bytes)?;
+        Ok([offsets, write_anew(disk, times, &time_bytes)?])
+    }
+
+    /// The bytes of both files.
+    pub(crate) fn encode(&self) -> (Vec<u8>, Vec<u8>) {
+        let offsets = self.offsets.iter().flat_map(|entry| entry.encode());
+        let times = self.times.iter().flat_map(|entry| entry.encode());
+        (offsets.collect(), times.collect())
     }
 }
 

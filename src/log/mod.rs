@@ -12,12 +12,15 @@
 //! Elsewhere: who waits and who is woken ([`partition`](crate::partition)), which topics there are
 //! ([`broker`](crate::broker)), what bytes mean ([`format`](crate::format)).
 
+#[expect(dead_code, reason = "nobody asks for a pass yet")]
+pub(crate) mod compaction;
 mod damage;
 pub(crate) mod durable_ends;
 mod epochs;
 mod fetch;
 mod group_commit;
 mod index;
+mod lookup;
 pub(crate) mod names;
 pub(crate) mod open_segments;
 mod producer_state;
@@ -39,6 +42,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+use self::compaction::Compaction;
 pub(crate) use self::durable_ends::Next;
 use self::durable_ends::{DurableEnd, DurablePoint};
 use self::epochs::Epochs;
@@ -106,6 +110,9 @@ pub(crate) struct Log {
     commit: GroupCommit,
     durable_slot: Arc<DurableEnd>,
     waypoints: Waypoints,
+    compaction: Compaction,
+    /// Held while files of segments are renamed and removed. Lock order: before the writer's.
+    removal: Mutex<()>,
     /// Set once, when a write or sync failed: nothing is written any more.
     failure: OnceLock<Failure>,
     /// The active segment is nearly full.
@@ -392,6 +399,7 @@ impl Log {
 
     /// Syncs, and leaves the files as a clean open wants them. Nothing is written afterwards.
     pub(crate) fn close(&self) -> Result<()> {
+        let _removal = self.removal.lock();
         let sync = || self.sync(Next::Appends);
         let synced = self.commit.wait(self.end_offset(), sync);
         let mut writer = self.writer.lock();
@@ -431,6 +439,7 @@ impl Log {
 
     /// Gives back what the log holds outside of its directory.
     pub(crate) fn release(&self) -> Result<()> {
+        let _removal = self.removal.lock();
         // An append that began earlier is over with this, and none comes later: the directory may
         // soon be that of another topic of the same name.
         self.writer.lock().closed = true;

@@ -51,6 +51,8 @@ pub(crate) enum FileKind {
     TimeIndex,
     /// Our own: what the segment held when it was sealed.
     Seal,
+    /// Aborted transactions.
+    TransactionIndex,
     /// Producer state up to the base offset.
     ProducerSnapshot,
     /// Our own: small batches on their way into the active segment. Numbered from 0.
@@ -60,14 +62,23 @@ pub(crate) enum FileKind {
 }
 
 impl FileKind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Log,
         Self::OffsetIndex,
         Self::TimeIndex,
         Self::Seal,
+        Self::TransactionIndex,
         Self::ProducerSnapshot,
         Self::Stage,
         Self::Waypoint,
+    ];
+
+    /// Those that say something of the batches beside them.
+    pub(crate) const BESIDE_LOG: [Self; 4] = [
+        Self::OffsetIndex,
+        Self::TimeIndex,
+        Self::TransactionIndex,
+        Self::Seal,
     ];
 
     fn suffix(self) -> &'static str {
@@ -76,6 +87,7 @@ impl FileKind {
             Self::OffsetIndex => ".index",
             Self::TimeIndex => ".timeindex",
             Self::Seal => ".seal",
+            Self::TransactionIndex => ".txnindex",
             Self::ProducerSnapshot => ".snapshot",
             Self::Stage => ".stage",
             Self::Waypoint => ".waypoint",

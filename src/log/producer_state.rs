@@ -35,6 +35,26 @@ pub(crate) struct ProducerState {
     producers: HashMap<i64, Producer>,
 }
 
+/// The last batch of each producer: its sequence number has to survive compaction.
+#[derive(Debug, Default)]
+pub(crate) struct LastBatches {
+    /// Epoch, and last offset of the last batch of data if there is one.
+    producers: HashMap<i64, (i16, Option<Offset>)>,
+}
+
+impl LastBatches {
+    /// True if the batch is the last one of its producer; of one with markers only, any of its epoch.
+    pub(crate) fn has(&self, header: &BatchHeader) -> bool {
+        match self.producers.get(&header.producer_id) {
+            Some((_, Some(last))) => *last == header.last_offset(),
+            Some((epoch, None)) => {
+                header.attributes.is_control() && *epoch == header.producer_epoch
+            }
+            None => false,
+        }
+    }
+}
+
 /// What to do with a batch that a producer sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -169,6 +189,25 @@ impl ProducerState {
             producer.transaction_start.is_some()
                 || now.saturating_sub(producer.last_timestamp) < after
         });
+    }
+
+    /// Where the first transaction begins that is open.
+    pub(crate) fn first_open_transaction(&self) -> Option<Offset> {
+        let producers = self.producers.values();
+        producers.filter_map(|it| it.transaction_start).min()
+    }
+
+    /// The last batch of each producer.
+    pub(crate) fn last_batches(&self) -> LastBatches {
+        let producers = self.producers.iter();
+        LastBatches {
+            producers: producers
+                .map(|(id, producer)| {
+                    let last = producer.known().last().map(|batch| batch.last_offset);
+                    (*id, (producer.epoch, last))
+                })
+                .collect(),
+        }
     }
 
     /// What a snapshot file holds, ordered by producer id so that equal states give equal files.

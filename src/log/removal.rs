@@ -23,6 +23,7 @@ impl Log {
     /// Removes the segments that lie wholly below the start; the active one stays. What fails is tried
     /// again by the next removal, or by an open after a crash, and nothing of it is shown meanwhile.
     pub(crate) fn remove_below_start(&self) -> Result<()> {
+        let _removal = self.removal.lock();
         let renamed = {
             let mut writer = self.writer.lock();
             if writer.closed {

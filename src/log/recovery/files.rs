@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::format::batch::{BatchHeader, HEADER_LEN, UNPROTECTED_LEN};
 use crate::format::metadata::PartitionMetadata;
 use crate::format::seal::FrameDigest;
+use crate::log::compaction::swap;
 use crate::log::names::{FileKind, is_deleted};
 use crate::log::scan::{Check, Scanner};
 use crate::record::Offset;
@@ -60,6 +61,10 @@ pub(super) fn list_files(
     report: &mut PartitionRecovery,
 ) -> Result<(Vec<SegmentFile>, bool)> {
     let dir = &request.dir;
+    let list = || {
+        disk.list(dir)
+            .map_err(|error| Error::io("list", dir, error))
+    };
     let entries = match disk.list(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if former_end > request.start {
@@ -69,6 +74,11 @@ pub(super) fn list_files(
             disk.create_dir_all(dir)
                 .map_err(|error| Error::io("create directory", dir, error))?;
             Vec::new()
+        }
+        Ok(entries) if swap::is_unsettled(&entries) => {
+            // A crash came between the commit of a compaction and its end, or before.
+            swap::settle(disk, dir, &entries)?;
+            list()?
         }
         entries => entries.map_err(|error| Error::io("list", dir, error))?,
     };

@@ -21,6 +21,7 @@ use crate::format::durable_end::Slot;
 use crate::format::metadata::TopicId;
 use crate::format::waypoint::Waypoint;
 use crate::log::Log;
+use crate::log::compaction::Compaction;
 use crate::log::durable_ends::{DurableEnd, DurableEnds, DurablePoint, Next};
 use crate::log::epochs::Epochs;
 use crate::log::group_commit::GroupCommit;
@@ -431,6 +432,8 @@ impl<'a> Recovery<'a> {
             readable_end: AtomicU64::new(end),
             end: AtomicU64::new(end),
             swaps: AtomicU64::new(0),
+            compaction: Compaction::default(),
+            removal: Mutex::default(),
             adopted: request.adopted,
             epochs: ArcSwap::from_pointee(self.epochs),
             commit: GroupCommit::default(),

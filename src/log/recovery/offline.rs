@@ -12,6 +12,7 @@ use crate::disk::{AppendFile, DiskFile, Map};
 use crate::error::Error;
 use crate::format::seal::FrameDigest;
 use crate::log::Log;
+use crate::log::compaction::Compaction;
 use crate::log::durable_ends::{DurableEnd, DurablePoint};
 use crate::log::epochs::Epochs;
 use crate::log::group_commit::GroupCommit;
@@ -69,6 +70,8 @@ pub(super) fn open(
         readable_end: AtomicU64::new(start),
         end: AtomicU64::new(start),
         swaps: AtomicU64::new(0),
+        compaction: Compaction::default(),
+        removal: Mutex::default(),
         adopted: request.adopted,
         epochs: ArcSwap::default(),
         commit: GroupCommit::default(),
