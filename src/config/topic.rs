@@ -369,7 +369,6 @@ impl TopicConfig {
     }
 
     /// How far a record's timestamp may lie behind the clock; `None`, the default, is any time.
-    /// Stored, without effect in this version.
     ///
     /// Kafka's `message.timestamp.before.max.ms`. `None` is 9223372036854775807.
     #[must_use]
@@ -379,7 +378,7 @@ impl TopicConfig {
     }
 
     /// How far a record's timestamp may lie ahead of the clock; `None` is any time. Default one
-    /// hour. Stored, without effect in this version.
+    /// hour.
     ///
     /// One timestamp far ahead keeps its segment, and all after it, from time retention.
     ///

@@ -1,10 +1,12 @@
 //! A partition, as the application holds it; what it shares with others is its [`state`].
 
+mod rules;
 mod state;
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
+pub(crate) use self::rules::Rules;
 pub(crate) use self::state::PartitionState;
 use crate::broker::BrokerState;
 use crate::config::{Durability, TopicConfig};
@@ -57,8 +59,9 @@ impl Partition {
     /// [`Clock::coarse_wall`](crate::Clock::coarse_wall) is.
     ///
     /// # Errors
-    /// `InvalidRecord` for no records, `RecordTooLarge` if the batch exceeds `max.message.bytes`,
-    /// `InvalidTimestamp` for a negative timestamp, and what the disk has to say.
+    /// `InvalidRecord` for no records, and for one without a key on a compacted topic; `RecordTooLarge` if
+    /// the batch exceeds `max.message.bytes`; `InvalidTimestamp` for a negative timestamp, or one that is
+    /// further from the clock than the topic allows; and what the disk has to say.
     ///
     /// ```
     /// # fn main() -> streamlog::Result<()> {
@@ -106,10 +109,12 @@ impl Partition {
                 reason: "a batch needs at least one record",
             });
         }
-        let limit = config.max_message_bytes;
+        let rules = Rules::of(config, now);
+        let limit = rules.max_batch_bytes;
         for record in records {
             let timestamp = record.timestamp.unwrap_or(now);
             check_timestamp(self.id().topic(), timestamp)?;
+            rules.check(self.id().topic(), record, || self.state.clock.wall())?;
             let encoding = builder.encoding(timestamp, record.key, record.value, &record.headers);
             let size = builder.size() + encoding.size();
             if size > limit {

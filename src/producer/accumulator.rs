@@ -28,13 +28,12 @@ use parking_lot::Mutex;
 
 use super::delivery::{Delivery, Receipt, ReceiptPool, Settled};
 use super::partitioner::StickyPartition;
-use super::rules::Rules;
 use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::format::Compression;
 use crate::format::batch::{BatchBuilder, ProducerStamp};
 use crate::format::record::Encoding;
-use crate::partition::PartitionState;
+use crate::partition::{PartitionState, Rules};
 use crate::record::{Offset, Record, Timestamp};
 
 /// What [`Accumulator::push`] did with a record.
@@ -143,7 +142,7 @@ impl Accumulator {
             open.rules.check_size(record.topic, encoding.size())?;
         }
         open.rules
-            .check(record, || self.shared.broker.clock().wall())?;
+            .check(record.topic, record, || self.shared.broker.clock().wall())?;
         let receipt = match &open.receipt {
             Some(receipt) => Arc::clone(receipt),
             None => self.new_receipt(open)?,

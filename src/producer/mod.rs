@@ -24,7 +24,6 @@ mod builder;
 mod delivery;
 mod partitioner;
 mod routes;
-mod rules;
 mod shared;
 
 use std::fmt;

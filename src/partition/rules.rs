@@ -1,11 +1,11 @@
 //! What a topic demands of each record, so that one bad record does not fail a whole batch.
 //!
-//! Pure. The rules are Kafka's; there the broker checks them when a batch arrives, here the producer
-//! does before the record enters one.
+//! Pure. The rules are Kafka's; there the broker checks them when a batch arrives, here whoever makes a
+//! batch does before the record enters it.
 
 use std::time::Duration;
 
-use crate::config::{CleanupPolicy, TopicConfig};
+use crate::config::TopicConfig;
 use crate::error::{Error, Result};
 use crate::format::TimestampType;
 use crate::format::batch::HEADER_LEN;
@@ -13,9 +13,9 @@ use crate::record::{Record, Timestamp};
 
 /// A topic's rules, taken from its configuration when a batch is opened.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rules {
+pub(crate) struct Rules {
     /// Upper bound of a batch (`max.message.bytes`), in bytes.
-    pub(super) max_batch_bytes: usize,
+    pub(crate) max_batch_bytes: usize,
     /// Compaction goes by key (`cleanup.policy`).
     needs_key: bool,
     /// How far behind and ahead of the clock a timestamp may be
@@ -27,7 +27,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    pub(super) fn of(config: &TopicConfig, now: Timestamp) -> Self {
+    pub(crate) fn of(config: &TopicConfig, now: Timestamp) -> Self {
         let millis = |limit: Option<Duration>| match limit {
             // Where the log stamps records itself, theirs do not matter.
             Some(limit) if config.timestamp_type == TimestampType::CreateTime => {
@@ -39,7 +39,7 @@ impl Rules {
         Self {
             // A batch does not span segments.
             max_batch_bytes: config.max_message_bytes.min(segment_bytes),
-            needs_key: config.cleanup_policy != CleanupPolicy::Delete,
+            needs_key: config.cleanup_policy.has_compact(),
             max_behind: millis(config.message_timestamp_before_max_ms),
             max_ahead: millis(config.message_timestamp_after_max_ms),
             taken_at: now,
@@ -49,22 +49,27 @@ impl Rules {
     /// The record's own timestamp; or else `now`, which may lag a little behind the clock that
     /// `taken_at` was read from, and is not used where that is later.
     #[inline]
-    pub(super) fn timestamp(&self, record: &Record<'_>, now: Timestamp) -> Timestamp {
+    pub(crate) fn timestamp(&self, record: &Record<'_>, now: Timestamp) -> Timestamp {
         record.timestamp.unwrap_or(now.max(self.taken_at))
     }
 
     /// Refuses a record that the topic must not have. `now` is asked only if it decides.
     #[inline]
-    pub(super) fn check(&self, record: &Record<'_>, now: impl FnOnce() -> Timestamp) -> Result<()> {
+    pub(crate) fn check(
+        &self,
+        topic: &str,
+        record: &Record<'_>,
+        now: impl FnOnce() -> Timestamp,
+    ) -> Result<()> {
         if self.needs_key && record.key.is_none() {
             let reason = "a compacted topic needs a key in every record";
             return Err(Error::InvalidRecord {
-                topic: record.topic.to_owned(),
+                topic: topic.to_owned(),
                 reason,
             });
         }
         match record.timestamp {
-            Some(timestamp) if timestamp >= 0 => self.check_timestamp(record.topic, timestamp, now),
+            Some(timestamp) if timestamp >= 0 => self.check_timestamp(topic, timestamp, now),
             _ => Ok(()),
         }
     }
@@ -95,7 +100,7 @@ impl Rules {
     }
 
     /// Refuses a record that no batch could hold: `size` is what it takes in an empty one.
-    pub(super) fn check_size(&self, topic: &str, size: usize) -> Result<()> {
+    pub(crate) fn check_size(&self, topic: &str, size: usize) -> Result<()> {
         let (size, limit) = (HEADER_LEN.saturating_add(size), self.max_batch_bytes);
         if size <= limit {
             return Ok(());
@@ -111,12 +116,14 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Broker;
+    use crate::config::CleanupPolicy;
 
     const NOW: Timestamp = 1_700_000_000_000;
     const HOUR: i64 = 3_600_000;
 
     fn check_at(config: &TopicConfig, record: &Record<'_>, now: Timestamp) -> Result<()> {
-        Rules::of(config, NOW).check(record, || now)
+        Rules::of(config, NOW).check("t", record, || now)
     }
 
     #[test]
@@ -179,5 +186,19 @@ mod tests {
                 ..
             })
         ));
+    }
+
+    #[test]
+    fn whoever_makes_a_batch_keeps_to_the_rules() {
+        let broker = Broker::in_memory();
+        let compacted = TopicConfig::default().cleanup_policy(CleanupPolicy::Compact);
+        let topic = broker.create_topic("t", compacted).unwrap();
+        let partition = topic.partition(0).unwrap();
+        let refused = partition.append(&[Record::to("t").key("k"), Record::value_only("v")]);
+        assert!(matches!(refused, Err(Error::InvalidRecord { .. })));
+        let early = Record::to("t").key("k").timestamp(Timestamp::MAX);
+        let refused = partition.append(&[early]);
+        assert!(matches!(refused, Err(Error::InvalidTimestamp { .. })));
+        assert_eq!(partition.append(&[Record::to("t").key("k")]).unwrap(), 0);
     }
 }
