@@ -167,7 +167,7 @@ impl BatchBuilder {
 
     /// Makes deltas count from `base_timestamp` and not from the first record, for a batch with a
     /// delete horizon. Call it before the first push.
-    #[allow(dead_code, reason = "for compaction, and topics that compress anew")]
+    #[cfg(any(test, feature = "__fuzzing"))]
     pub(crate) fn set_base_timestamp(&mut self, base_timestamp: i64) {
         debug_assert!(self.is_empty(), "deltas were written against another base");
         self.base_timestamp = Some(base_timestamp);
@@ -202,7 +202,7 @@ impl BatchBuilder {
     /// Completes the batch in place of `original`, from which the records came: in another codec, or
     /// with some of them left out. Offsets, epochs, producer, attributes and, if nothing is left or
     /// the log set it, the max timestamp stay those of `original`. Errors as for `finish`.
-    #[allow(dead_code, reason = "for compaction, and topics that compress anew")]
+    #[cfg(any(test, feature = "__fuzzing"))]
     pub(crate) fn finish_as(&mut self, original: &BatchHeader) -> Result<&mut [u8], Error> {
         let keeps_max = self.is_empty() || original.attributes.has(Attributes::LOG_APPEND_TIME);
         self.seal(BatchHeader {

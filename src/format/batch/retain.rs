@@ -247,3 +247,6 @@ pub(crate) fn each_record(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

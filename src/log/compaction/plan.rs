@@ -130,3 +130,121 @@ pub(super) fn groups(segments: &[SegmentFacts], config: &TopicConfig) -> Vec<Ran
 pub(super) fn millis(duration: std::time::Duration) -> Timestamp {
     Timestamp::try_from(duration.as_millis()).unwrap_or(Timestamp::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const LATER: Timestamp = 1_000_000;
+
+    /// Segments of ten offsets and these sizes, written at 1000, 2000, …; the first `clean` are clean.
+    fn segments(sizes: &[u64], clean: usize) -> Vec<SegmentFacts> {
+        let numbered = sizes.iter().zip(0..);
+        numbered
+            .map(|(&bytes, number)| SegmentFacts {
+                base: number * 10,
+                end_offset: number * 10 + 10,
+                bytes,
+                newest: Timestamp::try_from(number).unwrap() * 1000 + 1000,
+                clean_until: if number < clean as u64 {
+                    number * 10 + 10
+                } else {
+                    0
+                },
+            })
+            .collect()
+    }
+
+    fn ratio_of(
+        segments: &[SegmentFacts],
+        config: &TopicConfig,
+        now: Timestamp,
+    ) -> Option<(usize, f64)> {
+        let found = cleanable(segments, 0, Offset::MAX, config, now)?;
+        Some((found.segments, found.dirty_ratio))
+    }
+
+    #[test]
+    fn dirty_bytes_count_out_of_all_that_may_be_compacted() {
+        let config = TopicConfig::default();
+        assert_eq!(ratio_of(&[], &config, LATER), None);
+        assert_eq!(ratio_of(&segments(&[100, 100], 2), &config, LATER), None);
+        assert_eq!(
+            ratio_of(&segments(&[300, 100], 1), &config, LATER),
+            Some((2, 0.25))
+        );
+        assert_eq!(
+            ratio_of(&segments(&[300, 100], 0), &config, LATER),
+            Some((2, 1.0))
+        );
+    }
+
+    #[test]
+    fn what_is_younger_than_the_lag_and_all_behind_it_is_left_alone() {
+        let config = TopicConfig::default().min_compaction_lag_ms(Duration::from_secs(10));
+        let segments = segments(&[100, 100, 100], 1);
+        assert_eq!(ratio_of(&segments, &config, 11_999), None);
+        assert_eq!(ratio_of(&segments, &config, 12_000), Some((2, 0.5)));
+        assert_eq!(ratio_of(&segments, &config, 13_000).unwrap().0, 3);
+    }
+
+    #[test]
+    fn nothing_from_the_first_open_transaction_on_is_touched() {
+        let config = TopicConfig::default();
+        let segments = segments(&[100, 100, 100], 0);
+        let until = |stable_end| {
+            let found = cleanable(&segments, 0, stable_end, &config, LATER);
+            found.map(|found| found.segments)
+        };
+        assert_eq!(until(9), None);
+        assert_eq!(until(10), Some(1));
+        assert_eq!(until(29), Some(2));
+    }
+
+    #[test]
+    fn a_pass_goes_on_where_the_last_one_ended_inside_a_segment() {
+        let mut segments = segments(&[100, 100], 1);
+        segments[1].clean_until = 14;
+        let found = cleanable(&segments, 0, Offset::MAX, &TopicConfig::default(), LATER).unwrap();
+        assert_eq!((found.first_dirty, found.first_dirty_offset), (1, 14));
+        let found = cleanable(&segments, 17, Offset::MAX, &TopicConfig::default(), LATER).unwrap();
+        assert_eq!(found.first_dirty_offset, 17, "the log starts behind it");
+    }
+
+    #[test]
+    fn it_is_time_when_enough_is_dirty_or_a_record_waited_too_long() {
+        let config = TopicConfig::default().max_compaction_lag_ms(Some(Duration::from_secs(1)));
+        let segments = segments(&[300, 100], 1);
+        let found = cleanable(&segments, 0, Offset::MAX, &config, LATER).unwrap();
+        assert!(!is_due(&found, Some(LATER - 1000), &config, LATER));
+        assert!(is_due(&found, Some(LATER - 1001), &config, LATER));
+        assert!(
+            !is_due(&found, Some(-1), &config, LATER),
+            "nobody knows how old it is"
+        );
+        let eager = config.min_cleanable_dirty_ratio(0.2);
+        assert!(is_due(&found, None, &eager, LATER));
+        let never = eager.min_cleanable_dirty_ratio(0.25);
+        assert!(!is_due(&found, None, &never, LATER), "more than the ratio");
+    }
+
+    #[test]
+    fn segments_become_one_as_far_as_the_limits_allow() {
+        let config = TopicConfig::default().segment_bytes(250);
+        let groups_of = |sizes: &[u64]| groups(&segments(sizes, 0), &config);
+        assert_eq!(groups_of(&[]), []);
+        assert_eq!(groups_of(&[100, 100, 100]), [0..2, 2..3]);
+        assert_eq!(groups_of(&[100, 150, 1, 300, 0]), [0..2, 2..3, 3..4, 4..5]);
+        let mut far = segments(&[1, 1], 0);
+        far[1].end_offset = 1 << 31;
+        assert_eq!(
+            groups(&far, &config),
+            [0..1, 1..2],
+            "offsets are relative, in 31 bits"
+        );
+        let small = config.segment_index_bytes(24);
+        assert_eq!(groups(&segments(&[1, 1], 0), &small), [0..1, 1..2]);
+    }
+}
