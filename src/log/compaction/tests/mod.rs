@@ -1,5 +1,7 @@
 //! Passes over small logs, against what should be left.
 
+mod crashes;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -35,7 +37,10 @@ struct Fixture {
 
 impl Fixture {
     fn new(config: TopicConfig) -> Self {
-        let disk = SimDisk::new();
+        Self::on(SimDisk::new(), config)
+    }
+
+    fn on(disk: SimDisk, config: TopicConfig) -> Self {
         let broker = open(&disk);
         broker.create_topic("t", config).unwrap();
         let log = log_of(&broker);
