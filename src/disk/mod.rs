@@ -38,7 +38,10 @@ pub(crate) trait Disk: Debug + Send + Sync {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>>;
     /// Renames a file or directory, replacing a file of the new name atomically.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Removes a file's name; the bytes go when the last map and handle do.
+    /// Gives a file a second name, which must be new. Whoever writes through one changes what the other
+    /// shows: this is for files that are not written to any more.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file's name; the bytes go when the last name, map and handle do.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// Removes an empty directory.
     fn remove_dir(&self, dir: &Path) -> io::Result<()>;

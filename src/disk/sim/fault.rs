@@ -27,6 +27,8 @@ pub enum Operation {
     List,
     /// Renaming a file or directory.
     Rename,
+    /// Giving a file a second name.
+    Link,
     /// Removing a file or directory.
     Remove,
     /// Making a directory's names durable.
@@ -37,7 +39,7 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Open,
         Self::Length,
         Self::Read,
@@ -48,6 +50,7 @@ impl Operation {
         Self::CreateDir,
         Self::List,
         Self::Rename,
+        Self::Link,
         Self::Remove,
         Self::SyncDir,
         Self::Lock,

@@ -218,6 +218,20 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.begin_change(Operation::Link, to)?;
+        let mut change = self.inner.change();
+        let node = change.tree.find(from)?;
+        change.tree.check_linkable(node)?;
+        let (dir, name) = change.tree.locate(to)?;
+        if change.tree.child(dir, &name).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        change.tree.linked.insert(node);
+        change.apply(NameChange::Link { dir, name, node });
+        Ok(())
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.inner.begin_change(Operation::Remove, path)?;
         let mut change = self.inner.change();

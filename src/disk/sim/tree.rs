@@ -146,6 +146,8 @@ fn link(tree: &mut impl Directories, dir: NodeId, name: &Arc<str>, node: NodeId)
 #[derive(Debug)]
 pub(super) struct Tree {
     nodes: Vec<Node>,
+    /// Files that may have more than one name.
+    pub(super) linked: BTreeSet<NodeId>,
     pub(super) locked: BTreeSet<NodeId>,
 }
 
@@ -162,7 +164,12 @@ impl Tree {
     /// The tree that programs find on a disk with this content. What no name leads to is gone.
     pub(super) fn of(snapshot: &Snapshot) -> Self {
         let mut nodes: Vec<Node> = (0..snapshot.nodes.len()).map(|_| Node::Gone).collect();
+        let mut linked = BTreeSet::new();
         snapshot.walk(&mut |id, node| {
+            if !matches!(nodes[id], Node::Gone) {
+                linked.insert(id);
+                return;
+            }
             nodes[id] = match node {
                 SnapNode::Gone => Node::Gone,
                 SnapNode::Dir(entries) => Node::Dir(entries.clone()),
@@ -171,6 +178,7 @@ impl Tree {
         });
         Self {
             nodes,
+            linked,
             locked: BTreeSet::new(),
         }
     }
@@ -226,9 +234,27 @@ impl Tree {
         self.nodes.len() - 1
     }
 
-    /// Lets go of a node whose name was removed.
+    /// Only files have several names.
+    pub(super) fn check_linkable(&self, id: NodeId) -> io::Result<()> {
+        match self.nodes.get(id) {
+            Some(Node::File(_)) => Ok(()),
+            _ => Err(io::ErrorKind::PermissionDenied.into()),
+        }
+    }
+
+    /// Lets go of a node of which a name was removed, unless another one leads to it.
     pub(super) fn forget(&mut self, id: NodeId) {
-        self.nodes[id] = Node::Gone;
+        if !self.linked.contains(&id) || !self.has_name(id) {
+            self.linked.remove(&id);
+            self.nodes[id] = Node::Gone;
+        }
+    }
+
+    fn has_name(&self, id: NodeId) -> bool {
+        self.nodes.iter().any(|node| match node {
+            Node::Dir(entries) => entries.values().any(|named| *named == id),
+            Node::Gone | Node::File(_) => false,
+        })
     }
 
     /// Bytes of all files that have a name.

@@ -63,6 +63,7 @@ fn every_kind_of_operation_can_fail() {
             Operation::CreateDir => disk.create_dir_all(g),
             Operation::List => disk.list(d).map(drop),
             Operation::Rename => disk.rename(f, g),
+            Operation::Link => disk.link(f, g),
             Operation::Remove => disk.remove_file(f),
             Operation::SyncDir => disk.sync_dir(d),
             Operation::Lock => disk.try_lock(g).map(drop),

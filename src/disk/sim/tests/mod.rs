@@ -2,6 +2,7 @@
 
 mod crashes;
 mod faults;
+mod links;
 mod plain_operations;
 
 use std::collections::BTreeSet;
