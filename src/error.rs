@@ -57,6 +57,20 @@ pub enum Error {
         /// The data directory.
         directory: PathBuf,
     },
+    /// A new directory was to be made, and there is something of its name.
+    #[error("{} exists already; choose another name, or remove it", .directory.display())]
+    DirectoryExists {
+        /// What is there.
+        directory: PathBuf,
+    },
+    /// The directory cannot be used for this.
+    #[error("{} cannot be used: {reason}", .directory.display())]
+    InvalidDirectory {
+        /// The directory as given.
+        directory: PathBuf,
+        /// Why not.
+        reason: &'static str,
+    },
     /// The directory or file system can only be read.
     #[error("cannot {action} {}: it is read-only", .path.display())]
     ReadOnly {

@@ -378,7 +378,9 @@ mod record;
 mod sync;
 mod topic;
 
-pub use broker::{Broker, BrokerBuilder, ClampedCommit, PartitionRecovery, RecoveryReport};
+pub use broker::{
+    Broker, BrokerBuilder, Checkpoint, ClampedCommit, PartitionRecovery, RecoveryReport,
+};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{CleanupPolicy, Durability, TopicConfig};
 pub use consumer::{

@@ -2,6 +2,8 @@
 //!
 //! They are written for Kafka's sake and as a second source: our own bounds are in `durable-ends`
 //! and the manifest. What cannot be read counts as not there.
+//!
+//! Elsewhere: copies of the whole directory ([`checkpoint`](super::checkpoint)).
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -15,15 +17,15 @@ use crate::partition::PartitionState;
 use crate::record::Offset;
 
 /// Everything below these offsets is on the device.
-const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+pub(super) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 /// Records below these offsets were deleted.
-const LOG_STARTS: &str = "log-start-offset-checkpoint";
+pub(super) const LOG_STARTS: &str = "log-start-offset-checkpoint";
 /// High watermarks.
-const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+pub(super) const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 /// There only after an orderly close.
-const CLEAN_MARKER: &str = ".kafka_cleanshutdown";
+pub(super) const CLEAN_MARKER: &str = ".kafka_cleanshutdown";
 /// Which cluster and node the directory belongs to.
-const META_PROPERTIES: &str = "meta.properties";
+pub(super) const META_PROPERTIES: &str = "meta.properties";
 
 /// A checkpoint is a line for each partition; nothing real is larger than this.
 const LARGEST: usize = 64 << 20;
@@ -98,6 +100,11 @@ pub(super) fn check_meta_properties(
     }
 }
 
+/// A file of offsets, by topic and partition.
+pub(super) fn encode_offsets(entries: &[(&str, u32, Offset)]) -> Vec<u8> {
+    OffsetCheckpoint::encode(entries)
+}
+
 impl BrokerState {
     /// Writes all checkpoints, from what the logs say now.
     pub(super) fn write_checkpoints(&self) -> Result<()> {
@@ -148,7 +155,7 @@ impl BrokerState {
         replace_file(
             &*self.disk,
             &self.root.join(name),
-            &OffsetCheckpoint::encode(&entries),
+            &encode_offsets(&entries),
         )
     }
 

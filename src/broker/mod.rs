@@ -7,6 +7,7 @@
 //! ```
 
 mod builder;
+mod checkpoint;
 mod checkpoints;
 mod housekeeping;
 mod open;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 pub use builder::BrokerBuilder;
+pub use checkpoint::Checkpoint;
 pub(crate) use housekeeping::{Housekeeping, Lingering, Upkeep};
 pub(crate) use registry::Storage;
 pub use report::{ClampedCommit, PartitionRecovery, RecoveryReport};
@@ -227,6 +229,52 @@ impl Broker {
             .run(self.state.clock.monotonic(), false)
     }
 
+    /// Makes a consistent copy of the data directory in a new directory, while producers, consumers and
+    /// commits go on. Opening the copy is a clean open: nothing is scanned, cut or made again.
+    ///
+    /// The copy holds what all partitions held at one moment, with all topics and their ids, configurations,
+    /// log starts and committed offsets: if it has a record or a commit, it has everything that was
+    /// acknowledged before. That includes what is not durable in the broker's own directory yet. What waits
+    /// in a producer's open batches is not in it. It is on the device when this returns.
+    ///
+    /// Finished segments are shared by hard links, so they take no time and no space until one of the
+    /// directories removes them; only what still grows is copied. On another file system, or one without
+    /// hard links, everything is copied. Links protect from deletion and from mistakes, and not from a
+    /// disk that breaks: for that, copy the checkpoint elsewhere. Do not change files of either directory
+    /// by hand.
+    ///
+    /// Appends wait for a moment, while the ends of all partitions are noted. Segments that are deleted
+    /// meanwhile are removed when they have been linked. Missing parents of `dir` are made. Until the copy
+    /// is whole it is called `dir` with `.partial` behind; after a crash, the next checkpoint of the same name
+    /// removes what is there.
+    ///
+    /// ```
+    /// # fn main() -> streamlog::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let (data, backup) = (dir.path().join("data"), dir.path().join("backup/2026-01-01"));
+    /// use streamlog::{Broker, Record, TopicConfig};
+    ///
+    /// let broker = Broker::open(data)?;
+    /// let clicks = broker.create_topic("user-clicks", TopicConfig::default())?.partition(0)?;
+    /// clicks.append(&[Record::value_only("hello")])?;
+    /// broker.checkpoint(&backup)?;
+    ///
+    /// let copy = Broker::open(&backup)?;
+    /// assert!(copy.recovery_report().clean_shutdown);
+    /// assert_eq!(copy.topic("user-clicks")?.partition(0)?.high_watermark(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `DirectoryExists`; `InvalidDirectory` for one in the data directory; `StorageFailed`, `Corrupt` or
+    /// `MissingSegment` if a partition refuses appends, for a copy of it would not be good (damage in finished
+    /// segments is copied as it is, and readers of the copy meet it, too); `DiskFull`, `Io`. After an error the
+    /// broker is as before, and there is no directory.
+    pub fn checkpoint(&self, dir: impl AsRef<Path>) -> Result<Checkpoint> {
+        self.state.checkpoint(dir.as_ref())
+    }
+
     /// Closes the broker: appends open batches, makes everything durable, and leaves the clean marker
     /// that lets the next open skip recovery. All other handles get `Closed` from then on; records
     /// that were polled stay valid.
@@ -252,6 +300,8 @@ pub(crate) struct BrokerState {
     /// Names of topics that are being deleted: they are free when all that was committed for them is
     /// forgotten.
     deleting: Mutex<BTreeSet<String>>,
+    /// Held while a checkpoint is made.
+    checkpointing: Mutex<()>,
     /// Durability of group offsets.
     durability: Durability,
     offsets_topic_partitions: u32,
@@ -385,6 +435,8 @@ impl BrokerState {
             return Ok(());
         }
         self.housekeeping.stop();
+        // The files may be another broker's soon.
+        let _names = self.segments.names().change();
         let closed = self.close_logs();
         let outcome = appended
             .and(closed)

@@ -121,6 +121,7 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
         offsets_topic_partitions: builder.offsets_topic_partitions,
         waypoint_interval: builder.waypoint_interval,
         deleting: Mutex::default(),
+        checkpointing: Mutex::default(),
         topic_waiters: Waiters::default(),
         report: RecoveryReport::default(),
         closed: AtomicBool::new(false),
@@ -143,7 +144,7 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
 /// Makes the names of the data directory and of its parents durable: a power loss that took one would
 /// take everything that is synced below. It is done when there is no manifest yet, whoever made them:
 /// that may have been a process that was killed right after.
-fn confirm_root(disk: &dyn Disk, root: &Path) -> Result<()> {
+pub(super) fn confirm_root(disk: &dyn Disk, root: &Path) -> Result<()> {
     for dir in root.ancestors().filter(|dir| dir.parent().is_some()) {
         match sync_parent(disk, dir) {
             // A directory that we may not look into is not one that we made something in.

@@ -169,6 +169,16 @@ impl Registry {
         }
     }
 
+    /// Does something while no topic changes: with the manifest as it is on disk, and the topics.
+    pub(super) fn while_unchanged<T>(
+        &self,
+        work: impl FnOnce(&Manifest, &Topics) -> Result<T>,
+    ) -> Result<T> {
+        let reserved = self.manifest.lock();
+        self.check_failure()?;
+        work(&reserved.manifest, &self.topics.load())
+    }
+
     /// A producer id that nobody had before in this directory.
     pub(super) fn next_producer_id(&self) -> Result<i64> {
         let mut reserved = self.manifest.lock();

@@ -11,6 +11,7 @@
 //! * What is stored through a map is as good as written: it survives the process ([`Stage`]).
 
 mod append_file;
+mod copy;
 pub(crate) mod handles;
 pub(crate) mod map;
 pub(crate) mod real;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use append_file::{AppendFile, MappedBytes};
+pub(crate) use copy::{Copier, Counts};
 pub(crate) use map::Map;
 pub(crate) use stage::{STAGE_LEN, Stage, Staging};
 

@@ -14,6 +14,8 @@
 
 #[expect(dead_code, reason = "nobody asks for a pass yet")]
 pub(crate) mod compaction;
+mod cut;
+mod cut_files;
 mod damage;
 pub(crate) mod durable_ends;
 mod epochs;
@@ -21,6 +23,7 @@ mod fetch;
 mod group_commit;
 mod index;
 mod lookup;
+mod name_guard;
 pub(crate) mod names;
 pub(crate) mod open_segments;
 mod producer_state;
@@ -43,6 +46,8 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use self::compaction::Compaction;
+pub(crate) use self::cut::{HeldLog, LogCut};
+pub(crate) use self::cut_files::LinkedCut;
 pub(crate) use self::durable_ends::Next;
 use self::durable_ends::{DurableEnd, DurablePoint};
 use self::epochs::Epochs;
@@ -121,7 +126,8 @@ pub(crate) struct Log {
     damage: OnceLock<Error>,
     /// The log is known to have reached this offset before it was opened.
     former_end: Offset,
-    /// Lock order: after the coordinator's and the registry's; held during no I/O that readers need.
+    /// Lock order: after the coordinator's, the guard of names and the registry's. Several at once are held
+    /// by a checkpoint alone ([`cut`]). Held during no I/O that readers need.
     writer: Mutex<Writer>,
 }
 

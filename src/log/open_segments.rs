@@ -17,6 +17,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use super::name_guard::NameGuard;
 use super::segment::Segment;
 use crate::disk::handles::OpenFiles;
 
@@ -24,6 +25,7 @@ use crate::disk::handles::OpenFiles;
 #[derive(Debug)]
 pub(crate) struct OpenSegments {
     files: Arc<OpenFiles>,
+    names: NameGuard,
     max_mapped: usize,
     /// Those with a map, the one to be looked at first in front.
     mapped: Mutex<VecDeque<Weak<Segment>>>,
@@ -33,6 +35,7 @@ impl OpenSegments {
     pub(crate) fn new(max_mapped: usize, max_files: usize) -> Self {
         Self {
             files: Arc::new(OpenFiles::new(max_files)),
+            names: NameGuard::default(),
             max_mapped: max_mapped.max(1),
             mapped: Mutex::default(),
         }
@@ -41,6 +44,11 @@ impl OpenSegments {
     /// The count of open files.
     pub(crate) fn files(&self) -> &Arc<OpenFiles> {
         &self.files
+    }
+
+    /// The guard of the names of all segments' files.
+    pub(crate) fn names(&self) -> &NameGuard {
+        &self.names
     }
 
     /// Takes in a segment that was mapped just now; others may have to go for it.

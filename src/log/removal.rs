@@ -21,10 +21,14 @@ use crate::record::Offset;
 
 impl Log {
     /// Removes the segments that lie wholly below the start; the active one stays. What fails is tried
-    /// again by the next removal, or by an open after a crash, and nothing of it is shown meanwhile.
+    /// again by the next removal, or by an open after a crash, and nothing of it is shown meanwhile. While a
+    /// checkpoint needs the files, they stay; it calls this when it does not any more.
     pub(crate) fn remove_below_start(&self) -> Result<()> {
         let _removal = self.removal.lock();
         let renamed = {
+            let Some(_names) = self.open.names().try_change() else {
+                return Ok(());
+            };
             let mut writer = self.writer.lock();
             if writer.closed {
                 return Ok(());

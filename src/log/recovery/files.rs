@@ -11,6 +11,7 @@ use crate::format::batch::{BatchHeader, HEADER_LEN, UNPROTECTED_LEN};
 use crate::format::metadata::PartitionMetadata;
 use crate::format::seal::FrameDigest;
 use crate::log::compaction::swap;
+use crate::log::cut_files::METADATA_FILE;
 use crate::log::names::{FileKind, is_deleted};
 use crate::log::scan::{Check, Scanner};
 use crate::record::Offset;
@@ -104,7 +105,7 @@ fn check_metadata(
     is_used: bool,
     report: &mut PartitionRecovery,
 ) -> Result<bool> {
-    let path = request.dir.join("partition.metadata");
+    let path = request.dir.join(METADATA_FILE);
     let stored = read_small(disk, &path)?;
     let decoded = stored
         .as_deref()

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{LogFile, Recovery, read_small};
-use crate::disk::{AppendFile, replace_file};
+use crate::disk::{AppendFile, remove_if_present, replace_file};
 use crate::error::{Error, Result};
 use crate::format::seal::{self, Seal};
 use crate::log::index::SegmentIndex;
@@ -266,6 +266,12 @@ impl Recovery<'_> {
             return;
         }
         let index = walked.complete_index();
+        for path in [&offsets, &times] {
+            // As new files: a checkpoint may share those that are there.
+            if remove_if_present(self.disk, path).is_err() {
+                return;
+            }
+        }
         let files = index.store(self.disk, &offsets, &times);
         let written = files.is_ok_and(|files| files.iter().all(|file| file.sync().is_ok()))
             && self.disk.sync_dir(&self.request.dir).is_ok();
