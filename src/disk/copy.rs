@@ -145,9 +145,7 @@ fn copy_pieces(
     let mut buffer = vec![0; piece];
     let mut position = 0;
     while position < len {
-        let wanted = usize::try_from(len - position)
-            .unwrap_or(piece)
-            .min(piece);
+        let wanted = usize::try_from(len - position).unwrap_or(piece).min(piece);
         let bytes = &mut buffer[..wanted];
         let count = read_full_at(from, bytes, position).map_err(|error| ("read", error))?;
         if count < wanted {

@@ -8,6 +8,7 @@
 
 mod api;
 mod calls;
+mod checkpoint;
 mod concurrency;
 mod crash;
 mod damage;
