@@ -188,7 +188,7 @@ impl BrokerState {
             let slot = ends.claim(*topic_id, log.cut().id().partition())?;
             slot.advance(end, Next::Appends)?;
         }
-        ends.sync()
+        copier.adopt(&root.join(durable_ends::FILE_NAME))
     }
 
     /// Writes what is not a partition's, as an orderly close would.

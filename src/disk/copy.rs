@@ -104,6 +104,12 @@ impl<'a> Copier<'a> {
         self.take_in(&*file, path)
     }
 
+    /// Takes in a file that somebody else wrote.
+    pub(crate) fn adopt(&mut self, path: &Path) -> Result<()> {
+        let file = self.open(path)?;
+        self.take_in(&*file, path)
+    }
+
     fn take_in(&mut self, file: &dyn DiskFile, path: &Path) -> Result<()> {
         self.counts.copied_bytes += sync(file, path)?;
         self.counts.files += 1;

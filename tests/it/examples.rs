@@ -104,6 +104,7 @@ fn every_other_example_shows_what_it_is_for() {
         ("perf", "Percentiles: 50th = "),
         ("pipeline", "in the topic exactly once, in order"),
         ("synced_writes", "4 thread(s)"),
+        ("backup", "the copy opens cleanly"),
         ("topics", "Deleted topic clicks."),
         ("work_queue", "1980 jobs done, 20 given up"),
     ] {
