@@ -27,6 +27,7 @@ use crate::error::{Error, Result};
 use crate::format::manifest::Manifest;
 use crate::format::metadata::encode_clean_shutdown;
 use crate::format::topic_id::TopicId;
+use crate::group::offsets::CONSUMER_OFFSETS;
 use crate::log::durable_ends::{self, DurableEnds};
 use crate::log::names::{parse_partition_dir, partition_dir};
 use crate::log::{HeldLog, LinkedCut, LogCut, Next};
@@ -137,7 +138,9 @@ impl BrokerState {
     fn cut(&self) -> Result<Cut> {
         self.registry.while_unchanged(|manifest, topics| {
             let mut partitions = Vec::new();
-            for stored in &manifest.topics {
+            let mut all: Vec<_> = manifest.topics.iter().collect();
+            all.sort_by_key(|stored| (stored.name == CONSUMER_OFFSETS, &stored.name));
+            for stored in all {
                 if let Some(topic) = topics.get(stored.name.as_str()) {
                     let opened = topic.partitions.load();
                     partitions.extend(opened.iter().map(|it| (stored.id, Arc::clone(it))));
