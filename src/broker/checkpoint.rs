@@ -1,7 +1,7 @@
 //! A consistent copy of a whole data directory, made while the broker is in use.
 //!
 //! ```text
-//!   settle logs ─▶ cut: manifest and all writers held at once ─▶ second names ─▶ copies ─▶ rename
+//!   prepare ─▶ cut: manifest and all writers held at once ─▶ second names ─▶ copies ─▶ rename
 //!                  └────────── names of files are kept ──────────────────────┘
 //! ```
 //! The cut is one point for all partitions, so the copy holds no effect without its cause: no commit of
@@ -111,7 +111,7 @@ impl BrokerState {
     fn build(&self, copier: &mut Copier<'_>, root: &Path) -> Result<usize> {
         copier.make_dir(root)?;
         for partition in self.partitions() {
-            settle(&partition)?;
+            prepare(&partition)?;
         }
         let (manifest, logs) = self.cut_and_link(copier, root)?;
         self.write_logs(copier, &logs, root)?;
@@ -170,7 +170,10 @@ impl BrokerState {
         for (topic_id, log) in logs {
             let (topic, number) = (log.id().topic(), log.id().partition());
             if log.is_unsettled() {
-                self.topic(topic)?.partition(number)?.log().settle()?;
+                self.topic(topic)?
+                    .partition(number)?
+                    .log()
+                    .sync_new_names()?;
             }
             let dir = partition_dir(root, topic, number);
             linked.push((topic_id, log.link(copier, dir)?));
@@ -221,10 +224,10 @@ impl BrokerState {
 }
 
 /// What was deleted since it was listed is no trouble.
-fn settle(partition: &PartitionState) -> Result<()> {
-    match partition.log().settle() {
+fn prepare(partition: &PartitionState) -> Result<()> {
+    match partition.log().prepare_cut() {
         Err(_) if partition.check_open().is_err() => Ok(()),
-        settled => settled,
+        prepared => prepared,
     }
 }
 

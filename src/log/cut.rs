@@ -48,10 +48,19 @@ pub(crate) struct LogCut {
 impl Log {
     /// Leaves little to do for a cut that comes soon: what is staged goes to the file, and the names of new
     /// files to the device.
-    pub(crate) fn settle(&self) -> Result<()> {
+    pub(crate) fn prepare_cut(&self) -> Result<()> {
+        self.settle_again()?;
         let mut writer = self.writer.lock();
         check(self, &writer)?;
         writer.flush_stage(self)?;
+        drop(writer);
+        self.sync_new_names()
+    }
+
+    /// Makes the names of new files durable.
+    pub(crate) fn sync_new_names(&self) -> Result<()> {
+        let mut writer = self.writer.lock();
+        check(self, &writer)?;
         if writer.names_unsynced {
             writer.sync_names(self)?;
         }
@@ -76,6 +85,7 @@ impl HeldLog<'_> {
     pub(crate) fn cut(&mut self) -> Result<LogCut> {
         let (log, writer) = (self.log, &mut *self.writer);
         check(log, writer)?;
+        log.check_settled()?;
         writer.flush_stage(log)?;
         let segments = log.segments();
         let finished = segments.iter().map(|segment| segment.base());
@@ -116,7 +126,7 @@ impl LogCut {
     }
 
     /// True if a power loss could still take the active segment's file. Then the one before it would grow
-    /// again, and whoever has a link to it would see that: [`Log::settle`] comes before links.
+    /// again, and whoever has a link to it would see that: [`Log::prepare_cut`] comes before links.
     pub(crate) fn is_unsettled(&self) -> bool {
         self.names_unsynced
     }

@@ -226,6 +226,7 @@ impl Log {
 
     /// Puts a finished output in the place of these segments; false if they are not there any more.
     fn swap(&self, sources: &[Arc<Segment>], finished: &Finished) -> Result<bool> {
+        let _names = self.open.names().change();
         let _removal = self.removal.lock();
         let base = finished.seal.base_offset;
         if self.replaced_list(sources, None).is_none() {
@@ -308,11 +309,22 @@ impl Log {
         Ok(())
     }
 
+    /// `Err` while names of files are not those of the segments on the list.
+    pub(super) fn check_settled(&self) -> Result<()> {
+        if self.compaction.state.lock().unsettled {
+            return Err(Error::IllegalState(
+                "files of a compacted segment could not be renamed; try again",
+            ));
+        }
+        Ok(())
+    }
+
     /// Settles what could not be settled before.
-    fn settle_again(&self) -> Result<()> {
+    pub(super) fn settle_again(&self) -> Result<()> {
         if !self.compaction.state.lock().unsettled {
             return Ok(());
         }
+        let _names = self.open.names().change();
         let _removal = self.removal.lock();
         if self.writer.lock().closed {
             return Ok(());
