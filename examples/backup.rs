@@ -82,11 +82,11 @@ fn backup_while_in_use(broker: &Broker, orders: &Partition, to: &Path) -> Outcom
     let done = AtomicBool::new(false);
     let started = Instant::now();
     let (made, appended) = std::thread::scope(|scope| {
-        let writer = scope.spawn(|| {
+        let writer = scope.spawn(|| -> streamlog::Result<()> {
             while !done.load(Ordering::Relaxed) {
                 append(orders, orders.high_watermark())?;
             }
-            streamlog::Result::Ok(())
+            Ok(())
         });
         let made = broker.checkpoint(to);
         done.store(true, Ordering::Relaxed);
