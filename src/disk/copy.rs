@@ -222,13 +222,13 @@ mod tests {
             .link_or_copy(Path::new("a/g"), &at("linked"))
             .unwrap();
         copier
-            .copy(Path::new("a/f"), &at("copied"), Some(3))
+            .copy(Path::new("a/f"), &at("outcome"), Some(3))
             .unwrap();
         copier.write(&at("written"), b"w").unwrap();
         copier.sync_names(Path::new("b")).unwrap();
         for state in disk.crash_states(usize::MAX, CrashPlan::new(1)) {
             assert_eq!(state.disk.read(at("linked")).unwrap(), b"unsynced");
-            assert_eq!(state.disk.read(at("copied")).unwrap(), [7; 3]);
+            assert_eq!(state.disk.read(at("outcome")).unwrap(), [7; 3]);
             assert_eq!(state.disk.read(at("written")).unwrap(), b"w");
         }
     }
@@ -238,7 +238,7 @@ mod tests {
         let disk = disk();
         let mut copier = Copier::new(&disk);
         let len = Some(PIECE as u64 + 6);
-        let copied = copier.copy(Path::new("a/f"), Path::new("b/f"), len);
-        assert!(matches!(copied, Err(Error::Io { action: "read", .. })));
+        let outcome = copier.copy(Path::new("a/f"), Path::new("b/f"), len);
+        assert!(matches!(outcome, Err(Error::Io { action: "read", .. })));
     }
 }
