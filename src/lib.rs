@@ -379,7 +379,8 @@ mod sync;
 mod topic;
 
 pub use broker::{
-    Broker, BrokerBuilder, Checkpoint, ClampedCommit, PartitionRecovery, RecoveryReport,
+    Broker, BrokerBuilder, Checkpoint, ClampedCommit, Finding, PartitionRecovery, RecoveryReport,
+    Severity, VerifyProgress, VerifyReport,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{CleanupPolicy, Durability, TopicConfig};

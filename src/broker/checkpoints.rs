@@ -6,7 +6,7 @@
 //! Elsewhere: copies of the whole directory ([`checkpoint`](super::checkpoint)).
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::BrokerState;
 use crate::disk::{Disk, read_file, remove_if_present, replace_file, sync_parent};
@@ -103,6 +103,33 @@ pub(super) fn check_meta_properties(
 /// A file of offsets, by topic and partition.
 pub(super) fn encode_offsets(entries: &[(&str, u32, Offset)]) -> Vec<u8> {
     OffsetCheckpoint::encode(entries)
+}
+
+/// Files of the data directory that are there and do not parse, with what is wrong.
+pub(super) fn malformed(disk: &dyn Disk, root: &Path) -> Result<Vec<(PathBuf, &'static str)>> {
+    let checkpoint = |bytes: &[u8]| OffsetCheckpoint::decode(bytes).map(drop);
+    let properties = |bytes: &[u8]| MetaProperties::decode(bytes).map(drop);
+    let mut found = Vec::new();
+    for name in [
+        RECOVERY_POINTS,
+        LOG_STARTS,
+        HIGH_WATERMARKS,
+        META_PROPERTIES,
+    ] {
+        let path = root.join(name);
+        let bytes = match read_file(disk, &path, LARGEST) {
+            Err(Error::Corrupt { .. }) => Some(Vec::new()),
+            other => other?,
+        };
+        let parsed = bytes.map_or(Ok(()), |bytes| match name {
+            META_PROPERTIES => properties(&bytes),
+            _ => checkpoint(&bytes),
+        });
+        if let Err(invalid) = parsed {
+            found.push((path, invalid.reason));
+        }
+    }
+    Ok(found)
 }
 
 impl BrokerState {

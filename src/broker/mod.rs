@@ -14,6 +14,7 @@ mod open;
 mod registry;
 mod report;
 mod topics;
+mod verify;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -29,6 +30,7 @@ pub use checkpoint::Checkpoint;
 pub(crate) use housekeeping::{Housekeeping, Lingering, Upkeep};
 pub(crate) use registry::Storage;
 pub use report::{ClampedCommit, PartitionRecovery, RecoveryReport};
+pub use verify::{Finding, Severity, VerifyProgress, VerifyReport};
 
 use self::registry::Registry;
 use crate::clock::Clock;

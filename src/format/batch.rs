@@ -49,6 +49,9 @@ pub(crate) const UNPROTECTED_LEN: usize = 21;
 const MAGIC: u8 = 2;
 /// Where a batch has its magic byte.
 pub(crate) const MAGIC_AT: usize = at::MAGIC;
+/// And its last offset delta.
+pub(crate) const LAST_OFFSET_DELTA: std::ops::Range<usize> =
+    at::LAST_OFFSET_DELTA..at::BASE_TIMESTAMP;
 /// The batch length counts neither itself nor the base offset.
 const NOT_IN_LENGTH: u32 = 12;
 

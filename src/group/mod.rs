@@ -28,6 +28,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 mod topics;
+pub(crate) mod verify;
 
 pub use description::{GroupDescription, GroupListing, GroupOffset, GroupState, MemberDescription};
 pub use handle::ConsumerGroup;

@@ -257,6 +257,11 @@ pub(crate) enum Next {
 }
 
 impl DurableEnd {
+    /// The topic whose partition it is of.
+    pub(crate) fn topic(&self) -> TopicId {
+        self.topic
+    }
+
     /// Writes a bound that holds from now on. Not synced: see the module's description.
     pub(crate) fn advance(&self, point: DurablePoint, next: Next) -> Result<()> {
         let mut turn = self.turn.lock();

@@ -12,6 +12,7 @@ mod checkpoint;
 mod concurrency;
 mod crash;
 mod damage;
+mod doctor;
 mod examples;
 mod faults;
 mod flips;
