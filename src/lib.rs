@@ -379,8 +379,9 @@ mod sync;
 mod topic;
 
 pub use broker::{
-    Broker, BrokerBuilder, Checkpoint, ClampedCommit, Finding, PartitionRecovery, RecoveryReport,
-    Severity, VerifyProgress, VerifyReport,
+    Broker, BrokerBuilder, Checkpoint, ClampedCommit, Finding, Lost, PartitionRecovery,
+    RecoveryReport, SalvageOptions, SalvageReport, SalvagedPartition, Severity, VerifyProgress,
+    VerifyReport, salvage,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{CleanupPolicy, Durability, TopicConfig};

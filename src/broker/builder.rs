@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Broker, open};
+use super::{Broker, BrokerState, open};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Durability;
 use crate::disk::Disk;
@@ -75,6 +75,17 @@ impl BrokerBuilder {
             seed: RandomState::new().build_hasher().finish(),
             clock: Arc::new(SystemClock::default()),
             disk: Arc::new(RealDisk),
+        }
+    }
+
+    /// For who looks after a directory that is there: nothing happens by itself.
+    pub(super) fn over(root: &Path, disk: &Arc<dyn Disk>, clock: &Arc<dyn Clock>) -> Self {
+        Self {
+            create_dir: false,
+            background: false,
+            disk: Arc::clone(disk),
+            clock: Arc::clone(clock),
+            ..Self::new(root)
         }
     }
 
@@ -191,6 +202,10 @@ impl BrokerBuilder {
 
     /// Opens the broker; see [`Broker::open`].
     pub fn open(self) -> Result<Broker> {
-        open::open(&self).map(Broker::from_state)
+        self.open_state().map(Broker::from_state)
+    }
+
+    pub(super) fn open_state(&self) -> Result<Arc<BrokerState>> {
+        open::open(self)
     }
 }

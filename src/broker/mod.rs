@@ -13,6 +13,7 @@ mod housekeeping;
 mod open;
 mod registry;
 mod report;
+mod salvage;
 mod topics;
 mod verify;
 
@@ -30,6 +31,7 @@ pub use checkpoint::Checkpoint;
 pub(crate) use housekeeping::{Housekeeping, Lingering, Upkeep};
 pub(crate) use registry::Storage;
 pub use report::{ClampedCommit, PartitionRecovery, RecoveryReport};
+pub use salvage::{Lost, SalvageOptions, SalvageReport, SalvagedPartition, salvage};
 pub use verify::{Finding, Severity, VerifyProgress, VerifyReport};
 
 use self::registry::Registry;
@@ -429,12 +431,29 @@ impl BrokerState {
 
     /// Closes once; later calls find nothing to do.
     fn close(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) {
+        let Some(outcome) = self.close_files() else {
             return Ok(());
+        };
+        // Even after a failure: the next open recovers, and nothing is written here any more.
+        *self.lock.lock() = None;
+        self.topic_waiters.wake_all();
+        outcome
+    }
+
+    /// Closes, and gives the lock to the caller: nobody opens the directory before that one is done.
+    fn close_and_keep_lock(&self) -> Result<Option<Box<dyn DirLock>>> {
+        let lock = self.lock.lock().take();
+        self.close_files().unwrap_or(Ok(())).map(|()| lock)
+    }
+
+    /// `None` if somebody else has closed them, or is about to.
+    fn close_files(&self) -> Option<Result<()>> {
+        if self.closed.load(Ordering::Acquire) {
+            return None;
         }
         let appended = self.housekeeping.run(self.clock.monotonic(), true);
         if self.closed.swap(true, Ordering::AcqRel) {
-            return Ok(());
+            return None;
         }
         self.housekeeping.stop();
         // The files may be another broker's soon.
@@ -443,10 +462,7 @@ impl BrokerState {
         let outcome = appended
             .and(closed)
             .and_then(|()| self.write_clean_marker());
-        // Even after a failure: the next open recovers, and nothing is written here any more.
-        *self.lock.lock() = None;
-        self.topic_waiters.wake_all();
-        outcome
+        Some(outcome)
     }
 
     fn close_logs(&self) -> Result<()> {

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use super::checkpoints::{self, Checkpoint};
 use super::registry::{self, FIRST_PRODUCER_ID, Registry, Topics};
 use super::report::RecoveryReport;
+use super::salvage::finish_salvages;
 use super::topics::remove_tree;
 use super::{BrokerBuilder, BrokerState, Housekeeping};
 use crate::clock::Clock;
@@ -76,6 +77,7 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
     });
     report.stray = strays(root, &entries, &manifest);
     finish_deletions(&**disk, root, &entries, &mut report);
+    finish_salvages(&**disk, root, &entries, &manifest)?;
 
     let opening = Opening {
         disk,
@@ -155,7 +157,7 @@ pub(super) fn confirm_root(disk: &dyn Disk, root: &Path) -> Result<()> {
     Ok(())
 }
 
-fn lock(disk: &dyn Disk, root: &Path, create: bool) -> Result<Box<dyn DirLock>> {
+pub(super) fn lock(disk: &dyn Disk, root: &Path, create: bool) -> Result<Box<dyn DirLock>> {
     match disk.list(root) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
@@ -191,7 +193,7 @@ fn id_bytes(seed: u64, number: u64) -> [u8; 16] {
 }
 
 /// Makes a manifest from the partition directories that are there.
-fn adopt(
+pub(super) fn adopt(
     disk: &dyn Disk,
     root: &Path,
     entries: &[DirEntry],
@@ -232,7 +234,7 @@ fn adopt(
 
 /// Tells our own topics, whose manifest was lost, from Kafka's: `durable-ends` knows them. Their
 /// offsets have no gaps, and where they start is what the checkpoint says.
-fn recognise(manifest: &mut Manifest, ends: &DurableEnds, log_starts: &Checkpoint) {
+pub(super) fn recognise(manifest: &mut Manifest, ends: &DurableEnds, log_starts: &Checkpoint) {
     for topic in &mut manifest.topics {
         topic.adopted = !(0..topic.partitions).any(|number| ends.find(topic.id, number).is_some());
         topic.log_starts = (0..topic.partitions)

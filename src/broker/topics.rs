@@ -10,7 +10,7 @@ use crate::config::{TopicConfig, topic_names_collide, validate_topic_name};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, ManifestTopic};
-use crate::log::names::partition_dir;
+use crate::log::names::{aside_name, partition_dir};
 use crate::topic::TopicState;
 
 impl BrokerState {
@@ -179,10 +179,7 @@ impl BrokerState {
     /// Renames a partition's directory as Kafka does, so that it is no partition's any more.
     fn retire(&self, dir: &std::path::Path, unique: &str, why: &str) -> Result<std::path::PathBuf> {
         let name = dir.file_name().unwrap_or_default().to_string_lossy();
-        // A name has at most 255 bytes; Kafka cuts the topic.
-        let suffix = format!(".{unique}-{why}");
-        let kept: String = name.chars().take(255 - suffix.len()).collect();
-        let retired = self.root.join(kept + &suffix);
+        let retired = self.root.join(aside_name(&name, unique, why));
         self.disk
             .rename(dir, &retired)
             .map_err(|error| Error::io("rename", dir, error))?;

@@ -30,6 +30,7 @@ mod producer_state;
 pub(crate) mod recovery;
 mod removal;
 mod roll;
+pub(crate) mod salvage;
 mod scan;
 mod segment;
 mod staging;
@@ -212,6 +213,11 @@ impl Log {
             self.roll_near.store(true, Ordering::Relaxed);
         }
         Ok(appended)
+    }
+
+    /// Others wrote the log.
+    pub(crate) fn is_adopted(&self) -> bool {
+        self.adopted
     }
 
     /// Makes everything appended so far durable; returns up to which offset that is. Run through

@@ -19,11 +19,29 @@ pub(crate) fn parse_partition_dir(name: &str) -> Option<(&str, u32)> {
 /// True for a directory of a deleted topic that waits to be removed: Kafka's
 /// `<topic>-<partition>.<32 hex digits>-delete`.
 pub(crate) fn is_deleted_partition_dir(name: &str) -> bool {
-    let unique = name
-        .strip_suffix("-delete")
-        .and_then(|name| name.rsplit_once('.'))
-        .map_or("", |(_, unique)| unique);
-    unique.len() == 32 && unique.bytes().all(|byte| byte.is_ascii_hexdigit())
+    unique_of(name, "delete").is_some()
+}
+
+/// The name under which a partition's directory is put aside, as Kafka does: it is no partition's any
+/// more. `unique` is 32 hexadecimal digits, `why` is `delete`, `stray` or our own [`SALVAGE`].
+pub(crate) fn aside_name(name: &str, unique: &str, why: &str) -> String {
+    // A name has at most 255 bytes; Kafka cuts the topic.
+    let suffix = format!(".{unique}-{why}");
+    let kept: String = name.chars().take(255 - suffix.len()).collect();
+    kept + &suffix
+}
+
+/// Ours: a partition made anew, complete, that is to take the place of a damaged one.
+pub(crate) const SALVAGE: &str = "salvage";
+
+/// The 32 digits of a directory that was put aside for this reason.
+pub(crate) fn unique_of<'a>(name: &'a str, why: &str) -> Option<&'a str> {
+    let (_, unique) = name
+        .strip_suffix(why)?
+        .strip_suffix('-')?
+        .rsplit_once('.')?;
+    let is_hex = unique.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (unique.len() == 32 && is_hex).then_some(unique)
 }
 
 /// What ends the name of a file that waits to be removed, as in Kafka.

@@ -11,6 +11,8 @@ use streamlog::{Broker, Compression, Offset, Position, Record, TopicConfig, Veri
 
 use crate::support::{self, DIR, append, partition, small_segments};
 
+mod crashes;
+mod salvage;
 mod verify;
 
 const SALT: u64 = 11;
