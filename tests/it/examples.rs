@@ -18,6 +18,7 @@ use tempfile::{TempDir, tempdir};
 mod consumer_group_mistakes;
 mod consumer_group_text;
 mod consumer_groups;
+mod doctor;
 mod groups;
 
 /// `target/<profile>/examples/<name>`; this test is in `target/<profile>/deps`.
@@ -100,6 +101,7 @@ fn every_other_example_shows_what_it_is_for() {
         ("consumer_groups", "('copy', 'dashboard') was successful."),
         ("console_producer", "3 records written to console"),
         ("console_consumer", "Processed a total of 4 messages"),
+        ("doctor", "orders-0: 2 batches, 2 records kept"),
         ("dump_log", "compresscodec: lz4"),
         ("perf", "Percentiles: 50th = "),
         ("pipeline", "in the topic exactly once, in order"),
