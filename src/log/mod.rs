@@ -57,6 +57,7 @@ use self::epochs::Epochs;
 pub(crate) use self::fetch::{Cursor, FetchedBatch, Peeked};
 pub(crate) use self::group_commit::GroupCommit;
 use self::open_segments::OpenSegments;
+use self::removal::Removal;
 use self::segment::Segment;
 use self::waypoint::Waypoints;
 pub(crate) use self::writer::AppendContext;
@@ -120,7 +121,7 @@ pub(crate) struct Log {
     waypoints: Waypoints,
     compaction: Compaction,
     /// Held while files of segments are renamed and removed. Lock order: before the writer's.
-    removal: Mutex<()>,
+    removal: Mutex<Removal>,
     /// Set once, when a write or sync failed: nothing is written any more.
     failure: OnceLock<Failure>,
     /// The active segment is nearly full.
@@ -454,8 +455,8 @@ impl Log {
     /// Gives back what the log holds outside of its directory.
     pub(crate) fn release(&self) -> Result<()> {
         let _removal = self.removal.lock();
-        // An append that began earlier is over with this, and none comes later: the directory may
-        // soon be that of another topic of the same name.
+        // An append or a removal that began earlier is over with this, and none comes later: the directory
+        // may soon be that of another topic of the same name.
         self.writer.lock().closed = true;
         self.waypoints.stop();
         self.retire_files();

@@ -52,10 +52,15 @@ pub(super) fn deleted_name(name: &str) -> String {
     format!("{name}{DELETED}")
 }
 
+/// The name that a segment's file had which waits to be removed; `None` for other names.
+pub(super) fn former_name(name: &str) -> Option<&str> {
+    let former = name.strip_suffix(DELETED);
+    former.filter(|former| FileKind::parse(former).is_some())
+}
+
 /// True for a segment's file that waits to be removed.
 pub(super) fn is_deleted(name: &str) -> bool {
-    let former = name.strip_suffix(DELETED);
-    former.is_some_and(|former| FileKind::parse(former).is_some())
+    former_name(name).is_some()
 }
 
 /// The kinds of file that a segment has.
