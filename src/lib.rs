@@ -384,7 +384,7 @@ pub use broker::{
     VerifyReport, salvage,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use config::{CleanupPolicy, Durability, TopicConfig};
+pub use config::{CleanupPolicy, Durability, RetentionConsumed, TopicConfig};
 pub use consumer::{
     Consumer, ConsumerBuilder, ConsumerRecord, Header, RebalanceListener, RecordHeaders, Records,
     RecordsIter, WakeupHandle,

@@ -1,7 +1,7 @@
 //! The table of topic configs: name, field, and what values it takes. Setting by name, printing,
 //! listing and validating all go through it, so that they cannot disagree.
 
-use super::value::{Choice, FLAG, Fraction, INT_MAX, Kind, LONG_MAX, Policy, Range, RangeOr};
+use super::value::{Choice, Consumed, FLAG, Fraction, INT_MAX, Kind, LONG_MAX, Policy, Range, RangeOr};
 use super::{Durability, TopicConfig};
 use crate::error::{Error, Result};
 use crate::format::{Compression, TimestampType};
@@ -150,6 +150,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry!("min.compaction.lag.ms", min_compaction_lag_ms, FROM_ZERO),
     entry!("preallocate", preallocate, FLAG),
     entry!("retention.bytes", retention_bytes, OR_MINUS_ONE),
+    entry!("retention.consumed", retention_consumed, Consumed),
     entry!("retention.ms", retention_ms, OR_MINUS_ONE),
     entry!("segment.bytes", segment_bytes, SEGMENT_BYTES),
     entry!(

@@ -4,6 +4,7 @@
 //! read and bounded. `topic_name` has the rules for names.
 
 mod cleanup;
+mod consumed;
 mod entries;
 mod retention;
 mod topic;
@@ -11,6 +12,7 @@ mod topic_name;
 mod value;
 
 pub use cleanup::CleanupPolicy;
+pub use consumed::RetentionConsumed;
 pub(crate) use topic::MAX_PARTITIONS;
 pub use topic::TopicConfig;
 pub(crate) use topic_name::{topic_names_collide, validate_topic_name};

@@ -3,12 +3,18 @@
 use std::time::Duration;
 
 use super::topic::whole_millis;
-use super::{CleanupPolicy, TopicConfig};
+use super::{CleanupPolicy, RetentionConsumed, TopicConfig};
 
-/// What happens to old records. In this version all of it is checked and stored, and nothing is
-/// deleted yet: it takes effect in a later release.
+/// What becomes of old records: retention removes them by whole segments, from the front of each
+/// partition. It is looked at every few minutes
+/// ([`retention_check_interval`](crate::BrokerBuilder::retention_check_interval)), earlier where a segment
+/// was finished or the configuration changed, and never by an append.
+///
+/// Who holds records keeps them; who reads on below the new start of the log is told so
+/// ([`OffsetOutOfRange`](crate::Error::OffsetOutOfRange)).
 impl TopicConfig {
-    /// How old records go. Default [`CleanupPolicy::Delete`]. Stored, without effect in this version.
+    /// How old records go. Default [`CleanupPolicy::Delete`]. Of [`CleanupPolicy::Compact`] only that
+    /// nothing is removed by time or size has effect in this version: compaction itself comes later.
     ///
     /// Kafka's `cleanup.policy`.
     #[must_use]
@@ -17,8 +23,15 @@ impl TopicConfig {
         self
     }
 
-    /// How long records are kept at least, by the largest timestamp of their segment; `None` is for
-    /// ever. Default 7 days. Stored, without effect in this version.
+    /// How long records are kept at least; `None` is for ever. **Default 7 days: older records are
+    /// deleted.**
+    ///
+    /// It is counted by timestamps, and a record's timestamp may be anything: a segment goes when its
+    /// largest one lies further back than this. So records from an archive, with timestamps of last year,
+    /// go at the next look, and one record with a timestamp far ahead keeps its segment and all after it. The
+    /// segment that is being written goes as well, if all of it is old enough; appends go on in a new one.
+    ///
+    /// A clock that suddenly reads much later deletes nothing before it has done so for half a minute.
     ///
     /// Kafka's `retention.ms`. `None` is -1.
     #[must_use]
@@ -27,13 +40,43 @@ impl TopicConfig {
         self
     }
 
-    /// Size below which a partition's log is not cut, in bytes; `None`, the default, is no limit by
-    /// size. Stored, without effect in this version.
+    /// From which size on a partition's log loses its oldest segments, in bytes; `None`, the default, is
+    /// no limit by size.
+    ///
+    /// A segment goes only if what remains is at least this large, so the log stays up to a segment above
+    /// it; see [`segment_bytes`](Self::segment_bytes). It bounds one partition;
+    /// [`max_disk_bytes`](crate::BrokerBuilder::max_disk_bytes) bounds all of them together.
     ///
     /// Kafka's `retention.bytes`. `None` is -1.
     #[must_use]
     pub fn retention_bytes(mut self, bytes: Option<u64>) -> Self {
         self.retention_bytes = bytes;
+        self
+    }
+
+    /// Keeps records from retention until these groups have passed them: until what each has committed
+    /// for the partition lies behind them. Default [`RetentionConsumed::Off`].
+    ///
+    /// Nothing goes any earlier for it; with `retention_ms(Some(Duration::ZERO))` the topic becomes a queue
+    /// that frees what all have consumed. One group that stands still keeps everything, and so does a
+    /// named one that never committed, or whose offsets
+    /// [have expired](crate::BrokerBuilder::offsets_retention) or cannot be read.
+    /// [`delete_records`](crate::Partition::delete_records) is not bound by it.
+    ///
+    /// `retention.consumed`, which Kafka does not have: empty, `*` for every group, or a list of names.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streamlog::{RetentionConsumed, TopicConfig};
+    ///
+    /// let queue = TopicConfig::default()
+    ///     .retention_ms(Some(Duration::ZERO))
+    ///     .retention_consumed(RetentionConsumed::Groups(vec!["billing".to_owned()]));
+    /// assert_eq!(queue.get("retention.consumed").as_deref(), Some("billing"));
+    /// ```
+    #[must_use]
+    pub fn retention_consumed(mut self, consumed: RetentionConsumed) -> Self {
+        self.retention_consumed = consumed;
         self
     }
 
@@ -77,8 +120,9 @@ impl TopicConfig {
         self
     }
 
-    /// How long the files of deleted segments stay after they are out of use. Default one minute.
-    /// Stored, without effect in this version.
+    /// Stored, without effect, and that is meant to be: Kafka keeps the files of deleted segments for this
+    /// long, for those who still read them. Here whoever holds records holds their bytes, so files go at
+    /// once, and their space returns when the last holder lets go. Default one minute.
     ///
     /// Kafka's `file.delete.delay.ms`.
     #[must_use]

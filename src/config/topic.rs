@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{CleanupPolicy, Durability, entries};
+use super::{CleanupPolicy, Durability, RetentionConsumed, consumed, entries};
 use crate::error::{Error, Result};
 use crate::format::{Compression, TimestampType};
 
@@ -14,11 +14,15 @@ pub(crate) const MAX_PARTITIONS: u32 = 100_000;
 /// How a topic stores its records: how many partitions, and Kafka's topic configs.
 ///
 /// Names and defaults are those of Kafka 4.0, except `flush.ms`, whose default here is one second,
-/// and `durability`, which Kafka does not have. Every config can be set by a typed method or, with
-/// [`set`](Self::set), by its name. Values are checked when the topic is created or altered.
+/// and `durability` and `retention.consumed`, which Kafka does not have. Every config can be set by a
+/// typed method or, with [`set`](Self::set), by its name. Values are checked when the topic is created or
+/// altered.
 ///
-/// Retention and compaction come in a later release: what configures them is checked and stored
-/// now, and marked below.
+/// **Records are deleted after 7 days unless you say otherwise**: that is Kafka's default of
+/// [`retention_ms`](Self::retention_ms), and it is in force here. `retention_ms(None)` keeps them for
+/// ever.
+///
+/// Compaction comes in a later release: what configures it is checked and stored now, and marked below.
 ///
 /// ```
 /// use std::time::Duration;
@@ -54,6 +58,7 @@ pub struct TopicConfig {
     pub(crate) min_compaction_lag_ms: Duration,
     pub(crate) preallocate: bool,
     pub(crate) retention_bytes: Option<u64>,
+    pub(crate) retention_consumed: RetentionConsumed,
     pub(crate) retention_ms: Option<Duration>,
     pub(crate) segment_bytes: u32,
     pub(crate) segment_index_bytes: u32,
@@ -89,6 +94,7 @@ impl Default for TopicConfig {
             min_compaction_lag_ms: Duration::ZERO,
             preallocate: false,
             retention_bytes: None,
+            retention_consumed: RetentionConsumed::Off,
             retention_ms: Some(WEEK),
             segment_bytes: 1 << 30,
             segment_index_bytes: 10 << 20,
@@ -151,6 +157,14 @@ impl TopicConfig {
             return invalid("partitions", self.partitions.to_string(), reason);
         }
         entries::check_all(self)?;
+        if !consumed::can_be_listed(&self.retention_consumed) {
+            let value = consumed::print(&self.retention_consumed);
+            return invalid(
+                "retention.consumed",
+                value,
+                format!("it must be {}", consumed::ALLOWED),
+            );
+        }
         if self
             .max_compaction_lag_ms
             .is_some_and(|max| self.min_compaction_lag_ms > max)

@@ -10,7 +10,7 @@ fn reason(result: Result<TopicConfig>) -> String {
 }
 
 #[test]
-fn defaults_are_kafkas_but_for_two() {
+fn defaults_are_kafkas_but_for_three() {
     let defaults = TopicConfig::default();
     let expected = [
         ("cleanup.policy", "delete"),
@@ -33,6 +33,7 @@ fn defaults_are_kafkas_but_for_two() {
         ("min.compaction.lag.ms", "0"),
         ("preallocate", "false"),
         ("retention.bytes", "-1"),
+        ("retention.consumed", ""), // ours
         ("retention.ms", "604800000"),
         ("segment.bytes", "1073741824"),
         ("segment.index.bytes", "10485760"),
@@ -142,6 +143,11 @@ fn changed() -> Vec<(&'static str, &'static str, TopicConfig)> {
             "9223372036854775807",
             config().retention_bytes(Some(i64::MAX.unsigned_abs())),
         ),
+        (
+            "retention.consumed",
+            "*",
+            config().retention_consumed(RetentionConsumed::EveryGroup),
+        ),
         ("retention.ms", "-1", config().retention_ms(None)),
         ("segment.bytes", "14", config().segment_bytes(14)),
         (
@@ -208,6 +214,7 @@ fn values_out_of_range_are_refused_by_name() {
         ("min.cleanable.dirty.ratio", "NaN"),
         ("preallocate", "yes"),
         ("retention.bytes", "-2"),
+        ("retention.consumed", "a,,b"),
         ("retention.ms", "9223372036854775808"),
         ("segment.bytes", "13"),
         ("segment.bytes", "2147483648"),
@@ -240,6 +247,11 @@ fn what_typed_setters_set_is_validated_too() {
         (
             "retention.bytes",
             TopicConfig::default().retention_bytes(Some(u64::MAX)),
+        ),
+        (
+            "retention.consumed",
+            TopicConfig::default()
+                .retention_consumed(RetentionConsumed::Groups(vec!["a,b".to_owned()])),
         ),
         (
             "flush.messages",

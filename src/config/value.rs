@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::cleanup::{self, CleanupPolicy};
+use super::consumed::{self, RetentionConsumed};
 
 /// A sort of value: reading refuses exactly what may not be set. Errors say what is allowed.
 pub(super) trait Kind<T> {
@@ -149,6 +150,19 @@ impl Kind<CleanupPolicy> for Policy {
 
     fn print(&self, value: &CleanupPolicy) -> String {
         value.to_string()
+    }
+}
+
+/// Nothing, `*`, or a list of groups.
+pub(super) struct Consumed;
+
+impl Kind<RetentionConsumed> for Consumed {
+    fn parse(&self, text: &str) -> Result<RetentionConsumed, String> {
+        consumed::parse(text).ok_or_else(|| consumed::ALLOWED.to_owned())
+    }
+
+    fn print(&self, value: &RetentionConsumed) -> String {
+        consumed::print(value)
     }
 }
 

@@ -29,6 +29,7 @@ pub(crate) mod open_segments;
 mod producer_state;
 pub(crate) mod recovery;
 mod removal;
+pub(crate) mod retention;
 mod roll;
 pub(crate) mod salvage;
 mod scan;
