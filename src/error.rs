@@ -37,6 +37,18 @@ pub enum Error {
         /// The file that could not grow.
         path: PathBuf,
     },
+    /// The files of the broker's segments take all that
+    /// [`max_disk_bytes`](crate::BrokerBuilder::max_disk_bytes) allows. The log is as it was before the
+    /// call; the same call succeeds once retention has made room.
+    #[error(
+        "the disk budget of {limit} bytes is used up ({used} are used, and a sixteenth is not for records); remove records or raise it"
+    )]
+    DiskBudget {
+        /// The budget, in bytes.
+        limit: u64,
+        /// How many bytes are used.
+        used: u64,
+    },
     /// The process or system is out of file descriptors or memory maps. Retry when handles are free.
     #[error("too many open files: cannot {action} {}; raise the limit or close some", .path.display())]
     TooManyOpenFiles {
@@ -118,6 +130,14 @@ pub enum Error {
         value: String,
         /// What is allowed.
         reason: String,
+    },
+    /// The topic's configuration forbids it (Kafka's `POLICY_VIOLATION`).
+    #[error("topic `{topic}` does not allow this: {reason}")]
+    PolicyViolation {
+        /// The topic.
+        topic: String,
+        /// What is forbidden, and by which configuration.
+        reason: &'static str,
     },
     /// The record (or batch) is larger than the topic's `max.message.bytes`.
     #[error(
@@ -307,7 +327,11 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         matches!(
             self,
-            Self::DiskFull { .. } | Self::TooManyOpenFiles { .. } | Self::Io { .. } | Self::Wakeup
+            Self::DiskFull { .. }
+                | Self::DiskBudget { .. }
+                | Self::TooManyOpenFiles { .. }
+                | Self::Io { .. }
+                | Self::Wakeup
         )
     }
 

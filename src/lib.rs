@@ -230,6 +230,36 @@
 //! # }
 //! ```
 //!
+//! # Old records
+//!
+//! **Records are deleted after 7 days, by their timestamps, unless you say otherwise**: Kafka's default.
+//! Whole segments go, from the front, in a thread of their own:
+//! when they are [too old](TopicConfig::retention_ms) or [too much](TopicConfig::retention_bytes), and, if
+//! you say so, not before [groups have passed them](TopicConfig::retention_consumed). All topics together
+//! stay below [a budget](BrokerBuilder::max_disk_bytes).
+//!
+//! ```
+//! # fn main() -> streamlog::Result<()> {
+//! use std::time::Duration;
+//! use streamlog::{Broker, ManualClock, Record, TopicConfig};
+//! # use streamlog::sim::SimDisk;
+//!
+//! let clock = ManualClock::new(1_700_000_000_000); // time is the test's own here
+//! let builder = Broker::builder("data").clock(clock.clone()).background(false);
+//! # let builder = builder.storage(SimDisk::new());
+//! let broker = builder.open()?;
+//! let day = Duration::from_secs(86_400);
+//! let config = TopicConfig::default().retention_ms(Some(day));
+//! let log = broker.create_topic("user-clicks", config)?.partition(0)?;
+//! log.append(&[Record::value_only("old")])?;
+//! clock.advance(2 * day);
+//! broker.run_housekeeping()?;
+//! assert_eq!((log.log_start_offset(), log.high_watermark()), (1, 1));
+//! broker.create_topic("kept-for-ever", TopicConfig::default().retention_ms(None))?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Configuration
 //!
 //! Every setting has Kafka's name, as a typed method and, for topics, as text; defaults are Kafka's
@@ -360,6 +390,7 @@
 //! Arrows point down only. `docs/design.md` in the repository says why it is so, and the README where to
 //! start reading.
 
+mod bell;
 mod broker;
 mod clock;
 mod config;

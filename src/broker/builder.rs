@@ -19,6 +19,9 @@ use crate::log::waypoint::WAYPOINT_INTERVAL;
 /// Kafka's default `offsets.retention.minutes`: seven days.
 const DEFAULT_OFFSETS_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// Kafka's default `log.retention.check.interval.ms`: five minutes.
+const DEFAULT_RETENTION_CHECK: Duration = Duration::from_secs(5 * 60);
+
 /// Choices for opening a broker; see [`Broker::builder`].
 ///
 /// ```
@@ -43,6 +46,8 @@ pub struct BrokerBuilder {
     pub(super) durability: Durability,
     pub(super) offsets_topic_partitions: u32,
     pub(super) offsets_retention: Option<Duration>,
+    pub(super) retention_check_interval: Duration,
+    pub(super) max_disk_bytes: Option<u64>,
     pub(super) waypoint_interval: u64,
     pub(super) max_mapped_segments: usize,
     pub(super) max_open_files: usize,
@@ -68,6 +73,8 @@ impl BrokerBuilder {
             durability: Durability::Written,
             offsets_topic_partitions: 50,
             offsets_retention: Some(DEFAULT_OFFSETS_RETENTION),
+            retention_check_interval: DEFAULT_RETENTION_CHECK,
+            max_disk_bytes: None,
             waypoint_interval: WAYPOINT_INTERVAL,
             max_mapped_segments: 16_384,
             max_open_files: 512,
@@ -109,8 +116,8 @@ impl BrokerBuilder {
         self
     }
 
-    /// Whether a thread does what falls due (batches that linger, syncs after `flush.ms`). Without
-    /// it, call [`Broker::run_housekeeping`]; everything is deterministic then. Default: yes.
+    /// Whether threads do what falls due (batches that linger, syncs after `flush.ms`, retention). Without
+    /// them, call [`Broker::run_housekeeping`]; everything is deterministic then. Default: yes.
     pub fn background(mut self, background: bool) -> Self {
         self.background = background;
         self
@@ -146,6 +153,50 @@ impl BrokerBuilder {
     /// longer than this, and then wants to go on where it was, needs a longer one.
     pub fn offsets_retention(mut self, retention: Option<Duration>) -> Self {
         self.offsets_retention = retention;
+        self
+    }
+
+    /// How often topics are looked at for records that
+    /// [retention](crate::TopicConfig::retention_ms) is to remove, at least. Kafka's
+    /// `log.retention.check.interval.ms`, and its default: 5 minutes. It is real time, whatever
+    /// [`clock`](Self::clock) says; how old records are is told by the clock. The first look comes after half a
+    /// minute, and an extra one when a segment was finished of a topic with a limit by size, or a
+    /// configuration was changed. Without a [background](Self::background) thread,
+    /// [`Broker::run_housekeeping`] looks.
+    pub fn retention_check_interval(mut self, interval: Duration) -> Self {
+        self.retention_check_interval = interval;
+        self
+    }
+
+    /// How many bytes the files of all segments may take together; `None`, the default, is no limit.
+    ///
+    /// An append that would take more fails with [`DiskBudget`](Error::DiskBudget): nothing has changed, a
+    /// retry succeeds once there is room, and retention looks at once whether it can make some. **Records
+    /// may use fifteen sixteenths of the budget.** The rest is kept for committed offsets, without which
+    /// nothing would ever count as consumed, and for compaction, which writes before it removes.
+    ///
+    /// Counted are the `.log` files up to the last record, and of finished segments `.index`, `.timeindex`,
+    /// `.seal` and `.snapshot`. Not counted, and bounded, are what is written ahead or staged (up to
+    /// 512 KiB for a partition in use), indexes and waypoints of segments that are growing, and the broker's own few
+    /// files. Neither are segments that were removed while a reader holds them: their space returns when it
+    /// lets go. A directory that takes more than the budget opens; it refuses appends until it takes
+    /// less.
+    ///
+    /// ```
+    /// # fn main() -> streamlog::Result<()> {
+    /// use streamlog::{Broker, Error, Record, TopicConfig};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let broker = Broker::builder(dir.path()).max_disk_bytes(Some(16 << 10)).open()?;
+    /// let log = broker.create_topic("t", TopicConfig::default())?.partition(0)?;
+    /// let value = vec![0; 4 << 10];
+    /// let refused = (0..4).find_map(|_| log.append(&[Record::value_only(&value)]).err());
+    /// assert!(matches!(refused, Some(Error::DiskBudget { limit: 16_384, .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn max_disk_bytes(mut self, bytes: Option<u64>) -> Self {
+        self.max_disk_bytes = bytes;
         self
     }
 
@@ -198,6 +249,18 @@ impl BrokerBuilder {
             }),
             _ => Ok(()),
         }
+    }
+
+    pub(super) fn check_retention_interval(&self) -> Result<()> {
+        let shortest = Duration::from_millis(1);
+        if self.retention_check_interval < shortest {
+            return Err(Error::InvalidConfig {
+                key: "log.retention.check.interval.ms".to_owned(),
+                value: "0".to_owned(),
+                reason: "must be at least 1".to_owned(),
+            });
+        }
+        Ok(())
     }
 
     /// Opens the broker; see [`Broker::open`].

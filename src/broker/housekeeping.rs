@@ -1,4 +1,4 @@
-//! The one background thread: appends batches that lingered long enough, syncs what is due, has
+//! The background thread for what is due soon: appends batches that lingered long enough, syncs what is due, has
 //! expired offsets forgotten.
 //!
 //! It sleeps until the earliest deadline that somebody named, so an idle broker costs nothing. Who

@@ -2,18 +2,21 @@
 //!
 //! ```text
 //!   open:   lock ─▶ manifest ─▶ clean marker ─▶ partitions (recovery) ─▶ serve     (open.rs)
-//!   live:   registry (topics), housekeeping (linger, syncs), offsets (groups)
+//!   live:   registry (topics), housekeeping (linger, syncs), cleaner (retention), offsets (groups)
 //!   close:  flush producers ─▶ sync and close logs ─▶ checkpoints ─▶ clean marker ─▶ unlock
 //! ```
 
+mod adopt;
 mod builder;
 mod checkpoint;
 mod checkpoints;
+mod cleaner;
 mod housekeeping;
 mod open;
 mod registry;
 mod report;
 mod salvage;
+mod steady_wall;
 mod topics;
 mod verify;
 
@@ -34,9 +37,10 @@ pub use report::{ClampedCommit, PartitionRecovery, RecoveryReport};
 pub use salvage::{Lost, SalvageOptions, SalvageReport, SalvagedPartition, salvage};
 pub use verify::{Finding, Severity, VerifyProgress, VerifyReport};
 
+use self::cleaner::Cleaner;
 use self::registry::Registry;
 use crate::clock::Clock;
-use crate::config::{Durability, TopicConfig};
+use crate::config::{Durability, TopicConfig, is_internal};
 use crate::consumer::ConsumerBuilder;
 use crate::disk::sim::SimDisk;
 use crate::disk::{DirLock, Disk};
@@ -46,10 +50,11 @@ use crate::group::state::TopicFacts;
 use crate::group::{ConsumerGroup, GroupListing};
 use crate::log::durable_ends::DurableEnds;
 use crate::log::open_segments::OpenSegments;
+use crate::log::space::DiskSpace;
 use crate::notify::Waiters;
 use crate::partition::PartitionState;
 use crate::producer::ProducerBuilder;
-use crate::record::Offset;
+use crate::record::TopicPartition;
 use crate::topic::{Topic, TopicState};
 
 /// A data directory, opened: topics, and what produces to and consumes from them.
@@ -85,7 +90,8 @@ impl Broker {
     /// What that found is in [`recovery_report`](Self::recovery_report).
     ///
     /// A directory that Apache Kafka wrote (a copy of a broker's log directory) is adopted: its
-    /// topics are there with default configurations.
+    /// topics are there with default configurations, except that none of their records ever goes by
+    /// itself (`retention.ms=-1`): set their retention with [`alter_topic`](Self::alter_topic).
     ///
     /// # Errors
     /// `Locked` if another broker has it open; `UnsupportedFormat` if a newer version wrote it;
@@ -116,6 +122,10 @@ impl Broker {
 
     /// Makes a topic. It is there, with all partitions, when this returns, and after any crash.
     ///
+    /// **Its records are deleted after 7 days**, unless `config` says otherwise: that is Kafka's default of
+    /// [`retention_ms`](TopicConfig::retention_ms). `TopicConfig::default().retention_ms(None)` keeps them
+    /// for ever.
+    ///
     /// # Errors
     /// `TopicExists`, also if a name differs only in `.` and `_`; `InvalidTopicName`;
     /// `InvalidConfig`.
@@ -137,7 +147,7 @@ impl Broker {
     /// All topics by name, without internal ones (`__consumer_offsets`).
     pub fn topics(&self) -> Vec<Topic> {
         let all = self.state.topics().into_iter();
-        all.filter(|topic| !topic.name.starts_with("__"))
+        all.filter(|topic| !is_internal(&topic.name))
             .map(|topic| self.topic_handle(topic))
             .collect()
     }
@@ -224,13 +234,28 @@ impl Broker {
 
     /// Does what the background thread would do by now: appends batches that have lingered long
     /// enough, syncs partitions whose `flush.ms` is over, removes members of groups that did not poll in
-    /// time, forgets offsets that have expired. For brokers built with
-    /// [`background(false)`](BrokerBuilder::background).
+    /// time, forgets offsets that have expired, removes what retention says, due or not. For brokers built
+    /// with [`background(false)`](BrokerBuilder::background).
+    ///
+    /// # Errors
+    /// The first failure; everything else was done.
     pub fn run_housekeeping(&self) -> Result<()> {
         self.state.check_open()?;
-        self.state
-            .housekeeping
-            .run(self.state.clock.monotonic(), false)
+        let now = self.state.clock.monotonic();
+        let kept = self.state.housekeeping.run(now, false);
+        kept.and(self.state.cleaner.clean())
+    }
+
+    /// Partitions from which old records could not be removed when retention looked last, and why. It is
+    /// tried again at the next look; until then the old records stay readable.
+    pub fn cleaning_failures(&self) -> Vec<(TopicPartition, Error)> {
+        self.state.cleaner.failures()
+    }
+
+    /// How much of [`max_disk_bytes`](BrokerBuilder::max_disk_bytes) is used; `None` if there is no such
+    /// limit, for then nothing is counted.
+    pub fn disk_bytes(&self) -> Option<u64> {
+        self.state.space.used()
     }
 
     /// Makes a consistent copy of the data directory in a new directory, while producers, consumers and
@@ -299,7 +324,11 @@ pub(crate) struct BrokerState {
     registry: Arc<Registry>,
     ends: Arc<DurableEnds>,
     segments: Arc<OpenSegments>,
+    space: Arc<DiskSpace>,
     housekeeping: Arc<Housekeeping>,
+    cleaner: Arc<Cleaner>,
+    /// There are threads that do what falls due.
+    background: bool,
     offsets: Arc<OffsetStore>,
     /// Names of topics that are being deleted: they are free when all that was committed for them is
     /// forgotten.
@@ -398,22 +427,6 @@ impl BrokerState {
         &self.offsets
     }
 
-    /// Moves a partition's log start forward, durably, before any reader is refused what is below.
-    pub(crate) fn delete_records(&self, partition: &PartitionState, offset: Offset) -> Result<()> {
-        self.check_open()?;
-        partition.check_open()?;
-        let (start, end) = (partition.log_start_offset(), partition.high_watermark());
-        if offset > end {
-            return Err(Error::OffsetOutOfRange {
-                partition: partition.id().clone(),
-                offset,
-                start,
-                end,
-            });
-        }
-        self.registry.raise_start(partition, offset)
-    }
-
     /// All partitions, those with committed offsets last: data is closed and synced before them.
     fn partitions(&self) -> Vec<Arc<PartitionState>> {
         let mut topics = self.topics();
@@ -456,6 +469,7 @@ impl BrokerState {
             return None;
         }
         self.housekeeping.stop();
+        self.cleaner.stop();
         // The files may be another broker's soon.
         let _names = self.segments.names().change();
         let closed = self.close_logs();

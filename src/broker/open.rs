@@ -3,7 +3,7 @@
 //! Nothing is written before the lock is held and the versions are known. A directory without a
 //! manifest is new, or was written by Kafka: then its partition directories say what topics there are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::num::NonZero;
 use std::path::Path;
@@ -13,24 +13,28 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+use super::adopt::{adopt, recognise};
 use super::checkpoints::{self, Checkpoint};
+use super::cleaner::Cleaner;
 use super::registry::{self, FIRST_PRODUCER_ID, Registry, Topics};
 use super::report::RecoveryReport;
 use super::salvage::finish_salvages;
 use super::topics::remove_tree;
 use super::{BrokerBuilder, BrokerState, Housekeeping};
+use crate::bell::Bell;
 use crate::clock::Clock;
-use crate::config::{MAX_PARTITIONS, TopicConfig};
-use crate::disk::{DirEntry, DirLock, Disk, read_file, replace_file, sync_parent};
+use crate::config::{TopicConfig, is_internal};
+use crate::disk::{DirEntry, DirLock, Disk, replace_file, sync_parent};
 use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, ManifestTopic};
-use crate::format::metadata::{MetaProperties, PartitionMetadata};
+use crate::format::metadata::MetaProperties;
 use crate::format::topic_id::TopicId;
 use crate::group::offsets::OffsetStore;
 use crate::log::durable_ends::DurableEnds;
 use crate::log::names::{is_deleted_partition_dir, parse_partition_dir, partition_dir};
 use crate::log::open_segments::OpenSegments;
 use crate::log::recovery::{self, OpenRequest, PartitionRecovery};
+use crate::log::space::{DiskSpace, Purpose};
 use crate::notify::Waiters;
 use crate::partition::PartitionState;
 use crate::record::TopicPartition;
@@ -48,18 +52,13 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
         .partitions(builder.offsets_topic_partitions)
         .validate()?;
     builder.check_offsets_retention()?;
+    builder.check_retention_interval()?;
     let lock = lock(&**disk, root, builder.create_dir)?;
     let stored = registry::load(&**disk, root)?;
     if stored.is_none() {
         confirm_root(&**disk, root)?;
     }
-    let new_id = |number| TopicId::from_random(id_bytes(builder.seed, number));
-    let identity = MetaProperties {
-        cluster_id: Some(new_id(1).to_string()),
-        node_id: Some(1),
-        directory_id: Some(new_id(2)),
-    };
-    checkpoints::check_meta_properties(&**disk, root, &identity)?;
+    checkpoints::check_meta_properties(&**disk, root, &new_identity(builder.seed))?;
     let clean = checkpoints::take_clean_marker(&**disk, root)?;
 
     let entries = disk
@@ -79,6 +78,7 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
     finish_deletions(&**disk, root, &entries, &mut report);
     finish_salvages(&**disk, root, &entries, &manifest)?;
 
+    let bell = Arc::new(Bell::default());
     let opening = Opening {
         disk,
         clock,
@@ -89,15 +89,12 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
             builder.max_mapped_segments,
             builder.max_open_files,
         )),
+        space: Arc::new(DiskSpace::new(builder.max_disk_bytes, Arc::clone(&bell))),
         is_known: true,
         clean: clean || is_new,
         recovery_points: checkpoints::load_recovery_points(&**disk, root)?,
         log_starts,
-        threads: if builder.background {
-            std::thread::available_parallelism().map_or(1, NonZero::get)
-        } else {
-            1
-        },
+        threads: threads(builder.background),
         sync_later: builder.background,
         waypoint_interval: builder.waypoint_interval,
     };
@@ -110,6 +107,13 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
     let registry = Registry::new(root, Arc::clone(disk), manifest, builder.seed, topics);
     let (retention, storage) = (builder.offsets_retention, Arc::clone(&registry));
     let offsets = OffsetStore::new(retention, clock, &opening.housekeeping, storage);
+    let cleaner = Arc::new(Cleaner::new(
+        Arc::clone(&registry),
+        Arc::clone(&offsets),
+        Arc::clone(clock),
+        builder.retention_check_interval,
+        bell,
+    ));
     let mut state = BrokerState {
         root: root.clone(),
         disk: Arc::clone(disk),
@@ -117,7 +121,10 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
         registry,
         ends: opening.ends,
         segments: opening.segments,
+        space: opening.space,
         housekeeping: opening.housekeeping,
+        cleaner,
+        background: builder.background,
         offsets,
         durability: builder.durability,
         offsets_topic_partitions: builder.offsets_topic_partitions,
@@ -136,11 +143,39 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
     }
     state.report = report;
     let state = Arc::new(state);
-    if builder.background {
-        let started = state.housekeeping.start(Arc::clone(clock));
-        started.map_err(|error| Error::io("start the housekeeping thread of", root, error))?;
-    }
+    start_threads(&state)?;
     Ok(state)
+}
+
+fn start_threads(state: &BrokerState) -> Result<()> {
+    if state.background {
+        let started = state.housekeeping.start(Arc::clone(&state.clock));
+        started
+            .map_err(|error| Error::io("start the housekeeping thread of", &state.root, error))?;
+    }
+    for topic in state.topics() {
+        state.look_after(&topic.config.load())?;
+    }
+    Ok(())
+}
+
+/// How many partitions are recovered at once.
+fn threads(background: bool) -> usize {
+    if background {
+        std::thread::available_parallelism().map_or(1, NonZero::get)
+    } else {
+        1
+    }
+}
+
+/// Of a new directory.
+fn new_identity(seed: u64) -> MetaProperties {
+    let new_id = |number| TopicId::from_random(id_bytes(seed, number));
+    MetaProperties {
+        cluster_id: Some(new_id(1).to_string()),
+        node_id: Some(1),
+        directory_id: Some(new_id(2)),
+    }
 }
 
 /// Makes the names of the data directory and of its parents durable: a power loss that took one would
@@ -184,72 +219,12 @@ fn is_partition(entry: &DirEntry) -> bool {
     entry.is_dir && parse_partition_dir(&entry.name).is_some()
 }
 
-fn id_bytes(seed: u64, number: u64) -> [u8; 16] {
+pub(super) fn id_bytes(seed: u64, number: u64) -> [u8; 16] {
     let (high, low) = (
         registry::mix(seed ^ number),
         registry::mix(registry::mix(seed).wrapping_add(number)),
     );
     ((u128::from(high) << 64) | u128::from(low)).to_be_bytes()
-}
-
-/// Makes a manifest from the partition directories that are there.
-pub(super) fn adopt(
-    disk: &dyn Disk,
-    root: &Path,
-    entries: &[DirEntry],
-    seed: u64,
-    report: &mut RecoveryReport,
-) -> Manifest {
-    let mut found: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
-    for entry in entries.iter().filter(|entry| entry.is_dir) {
-        if let Some((topic, partition)) = parse_partition_dir(&entry.name)
-            && crate::config::validate_topic_name(topic).is_ok()
-            // All partitions up to the highest are made.
-            && partition < MAX_PARTITIONS
-        {
-            found.entry(topic).or_default().push(partition);
-        }
-    }
-    let mut manifest = Manifest::default();
-    for (number, (name, partitions)) in found.into_iter().enumerate() {
-        let stored = partitions
-            .iter()
-            .find_map(|partition| topic_id(disk, &partition_dir(root, name, *partition)));
-        let fresh = || TopicId::from_random(id_bytes(seed, 16 + number as u64));
-        report.adopted_topics.push(name.to_owned());
-        manifest.topics.push(ManifestTopic {
-            name: name.to_owned(),
-            id: stored.unwrap_or_else(fresh),
-            partitions: partitions
-                .iter()
-                .max()
-                .map_or(1, |last| last.saturating_add(1)),
-            adopted: true,
-            config: Vec::new(),
-            log_starts: Vec::new(),
-        });
-    }
-    manifest
-}
-
-/// Tells our own topics, whose manifest was lost, from Kafka's: `durable-ends` knows them. Their
-/// offsets have no gaps, and where they start is what the checkpoint says.
-pub(super) fn recognise(manifest: &mut Manifest, ends: &DurableEnds, log_starts: &Checkpoint) {
-    for topic in &mut manifest.topics {
-        topic.adopted = !(0..topic.partitions).any(|number| ends.find(topic.id, number).is_some());
-        topic.log_starts = (0..topic.partitions)
-            .map(|number| (number, log_starts.get(&topic.name, number)))
-            .filter(|(_, start)| *start > 0)
-            .collect();
-    }
-}
-
-/// The topic id that a partition's directory carries.
-fn topic_id(disk: &dyn Disk, dir: &Path) -> Option<TopicId> {
-    let bytes = read_file(disk, &dir.join("partition.metadata"), 4096).ok()??;
-    PartitionMetadata::decode(&bytes)
-        .ok()
-        .map(|metadata| metadata.topic_id)
 }
 
 /// Removes what a crash left of topics that were deleted. What cannot be removed is only in the way.
@@ -326,6 +301,7 @@ pub(super) struct Opening<'a> {
     pub(super) root: &'a Path,
     pub(super) ends: Arc<DurableEnds>,
     pub(super) segments: Arc<OpenSegments>,
+    pub(super) space: Arc<DiskSpace>,
     pub(super) housekeeping: Arc<Housekeeping>,
     /// Partitions were there before; otherwise they are made.
     pub(super) is_known: bool,
@@ -428,6 +404,12 @@ impl Opening<'_> {
             config: &config,
             ends: &self.ends,
             open: &self.segments,
+            space: &self.space,
+            purpose: if is_internal(&stored.name) {
+                Purpose::Internal
+            } else {
+                Purpose::Records
+            },
             is_known: self.is_known,
             clean: self.clean,
             adopted: stored.adopted,

@@ -17,7 +17,7 @@ use crate::format::manifest::{Manifest, ManifestError, ManifestTopic};
 use crate::format::topic_id::TopicId;
 use crate::group::offsets::CONSUMER_OFFSETS;
 use crate::partition::PartitionState;
-use crate::record::{Offset, TopicPartition};
+use crate::record::Offset;
 use crate::topic::TopicState;
 
 /// The manifest's name in the data directory.
@@ -82,7 +82,11 @@ impl Storage for Registry {
         // After a power loss the log must not end before its start, and so offer offsets again that were
         // deleted.
         partition.wait_durable(offset)?;
-        self.log_start(partition.id(), offset)?;
+        if !self.store_starts(&[(partition, offset)])?.contains(&true) {
+            return Err(Error::UnknownTopic {
+                topic: partition.id().topic().to_owned(),
+            });
+        }
         partition.log().raise_start(offset);
         // The records are gone, whether or not their files are: those go with the next.
         let _ = partition.log().remove_below_start();
@@ -202,21 +206,69 @@ impl Registry {
         TopicId::from_random(bytes)
     }
 
-    /// Writes down where a partition's log starts from now on. It never goes back: of two calls at
-    /// once the higher start stands.
-    pub(super) fn log_start(&self, id: &TopicPartition, start: u64) -> Result<()> {
+    /// Moves the log starts of many partitions forward, with one write of the manifest. What fails for one
+    /// does not concern the others. Nothing is done for those that are there already, or gone.
+    pub(super) fn raise_starts(&self, starts: &[(Arc<PartitionState>, Offset)]) -> Vec<Result<()>> {
+        let mut outcomes = Vec::with_capacity(starts.len());
+        let mut higher = Vec::new();
+        for (index, (partition, start)) in starts.iter().enumerate() {
+            let is_higher = *start > partition.log_start_offset();
+            // As in `raise_start`.
+            let durable = if is_higher {
+                partition.wait_durable(*start)
+            } else {
+                Ok(())
+            };
+            if is_higher && durable.is_ok() {
+                higher.push((index, (&**partition, *start)));
+            }
+            outcomes.push(durable);
+        }
+        if higher.is_empty() {
+            return outcomes;
+        }
+        let (indexes, higher): (Vec<_>, Vec<_>) = higher.into_iter().unzip();
+        let stored = self.store_starts(&higher);
+        for (at, (index, (partition, start))) in indexes.into_iter().zip(higher).enumerate() {
+            match &stored {
+                Ok(stored) if stored.get(at) == Some(&true) => {
+                    partition.log().raise_start(start);
+                }
+                Ok(_) => {}
+                Err(error) => outcomes[index] = Err(error.clone()),
+            }
+        }
+        outcomes
+    }
+
+    /// Writes down where logs start from now on; says of which it did. It does not of partitions that are
+    /// gone: their name may be another's. A start never goes back: of two calls at once the higher stands.
+    fn store_starts(&self, starts: &[(&PartitionState, Offset)]) -> Result<Vec<bool>> {
+        let mut stored = Vec::with_capacity(starts.len());
         let change = |manifest: &mut Manifest, _| {
-            let starts = &mut find(manifest, id.topic())?.log_starts;
-            let known = starts
-                .iter_mut()
-                .find(|(partition, _)| *partition == id.partition());
-            match known {
-                Some((_, known)) => *known = start.max(*known),
-                None => starts.push((id.partition(), start)),
+            for (partition, start) in starts {
+                let is_present = self.is_present(partition);
+                if is_present {
+                    let known = &mut find(manifest, partition.id().topic())?.log_starts;
+                    raise(known, partition.id().partition(), *start);
+                }
+                stored.push(is_present);
             }
             Ok(())
         };
-        self.update(change, |_, _| Ok(()))
+        self.update(change, |_, _| Ok(()))?;
+        Ok(stored)
+    }
+
+    /// True if the partition is one of a topic that exists. Topics change only while the manifest is locked.
+    fn is_present(&self, partition: &PartitionState) -> bool {
+        let topics = self.topics.load();
+        let number = usize::try_from(partition.id().partition()).unwrap_or(usize::MAX);
+        topics.get(partition.id().topic()).is_some_and(|topic| {
+            let present = topic.partitions.load();
+            let present = present.get(number);
+            present.is_some_and(|present| std::ptr::eq(&raw const **present, partition))
+        })
     }
 
     fn store(&self, manifest: &Manifest) -> Result<()> {
@@ -237,6 +289,13 @@ impl Registry {
                 cause: cause.clone(),
             }),
         }
+    }
+}
+
+fn raise(starts: &mut Vec<(u32, Offset)>, partition: u32, start: Offset) {
+    match starts.iter_mut().find(|(known, _)| *known == partition) {
+        Some((_, known)) => *known = start.max(*known),
+        None => starts.push((partition, start)),
     }
 }
 
@@ -264,7 +323,7 @@ pub(super) fn load(disk: &dyn Disk, root: &Path) -> Result<Option<Manifest>> {
             &path,
             invalid.at as u64,
             format!(
-                "{}; restore it, or remove it to have the topics found again with default configurations",
+                "{}; restore it, or remove it to have the topics found again, without their configurations",
                 invalid.reason
             ),
         )),

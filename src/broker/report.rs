@@ -28,7 +28,7 @@ pub struct RecoveryReport {
     /// Partitions with something to say: bytes cut, files made again, damage.
     pub partitions: Vec<(TopicPartition, PartitionRecovery)>,
     /// Topics found without the manifest knowing them: Kafka wrote the directory, or the manifest
-    /// was lost. They have default configurations.
+    /// was lost. They have default configurations, except that none of their records goes by itself.
     pub adopted_topics: Vec<String>,
     /// Committed offsets that were beyond the end of their log, which a power loss had cut.
     pub clamped_offsets: Vec<ClampedCommit>,

@@ -51,6 +51,8 @@ impl BrokerState {
             Ok(topic)
         })?;
         self.topic_waiters.wake_all();
+        // The topic is there. Without a thread now, the next topic or open starts it.
+        let _ = self.look_after(&topic.config.load());
         Ok(topic)
     }
 
@@ -77,7 +79,10 @@ impl BrokerState {
             stored.config = stored_config(config);
             Ok(())
         };
-        self.change_topic(name, change)
+        self.change_topic(name, change)?;
+        let _ = self.look_after(config);
+        self.cleaner.ring();
+        Ok(())
     }
 
     pub(super) fn add_partitions(&self, name: &str, count: u32) -> Result<()> {
@@ -226,7 +231,8 @@ impl BrokerState {
             let unique = format!("{:032x}", u128::from_be_bytes(topic.id.0));
             let removed = self
                 .retire(partition.log().dir(), &unique, "delete")
-                .and_then(|retired| remove_tree(&*self.disk, &retired));
+                .and_then(|retired| remove_tree(&*self.disk, &retired))
+                .map(|()| self.space.give_back(partition.log().counted_bytes()));
             outcome = outcome.and(released).and(removed);
         }
         outcome
@@ -240,6 +246,7 @@ impl BrokerState {
             root: &self.root,
             ends: Arc::clone(&self.ends),
             segments: Arc::clone(&self.segments),
+            space: Arc::clone(&self.space),
             housekeeping: Arc::clone(&self.housekeeping),
             is_known: false,
             clean: true,

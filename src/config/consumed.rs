@@ -46,7 +46,10 @@ pub(super) fn print(consumed: &RetentionConsumed) -> String {
 pub(super) fn can_be_listed(consumed: &RetentionConsumed) -> bool {
     match consumed {
         RetentionConsumed::Groups(names) => {
-            !names.is_empty() && names.iter().all(|name| is_name(name) && !name.contains(','))
+            !names.is_empty()
+                && names
+                    .iter()
+                    .all(|name| is_name(name) && !name.contains(','))
         }
         RetentionConsumed::Off | RetentionConsumed::EveryGroup => true,
     }

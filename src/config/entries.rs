@@ -1,7 +1,9 @@
 //! The table of topic configs: name, field, and what values it takes. Setting by name, printing,
 //! listing and validating all go through it, so that they cannot disagree.
 
-use super::value::{Choice, Consumed, FLAG, Fraction, INT_MAX, Kind, LONG_MAX, Policy, Range, RangeOr};
+use super::value::{
+    Choice, Consumed, FLAG, Fraction, INT_MAX, Kind, LONG_MAX, Policy, Range, RangeOr,
+};
 use super::{Durability, TopicConfig};
 use crate::error::{Error, Result};
 use crate::format::{Compression, TimestampType};

@@ -15,7 +15,7 @@ pub use cleanup::CleanupPolicy;
 pub use consumed::RetentionConsumed;
 pub(crate) use topic::MAX_PARTITIONS;
 pub use topic::TopicConfig;
-pub(crate) use topic_name::{topic_names_collide, validate_topic_name};
+pub(crate) use topic_name::{is_internal, topic_names_collide, validate_topic_name};
 
 /// What an acknowledgement promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]

@@ -41,6 +41,11 @@ pub(crate) fn topic_names_collide(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().map(plain).eq(b.bytes().map(plain))
 }
 
+/// True for topics that the broker keeps for itself, such as `__consumer_offsets`.
+pub(crate) fn is_internal(name: &str) -> bool {
+    name.starts_with("__")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,7 @@
 mod admin;
 pub(crate) mod assignor;
 pub(crate) mod commit;
+mod consumed;
 pub(crate) mod coordinator;
 pub(crate) mod description;
 mod expiry;

@@ -148,6 +148,7 @@ impl OffsetStore {
                 Ok(changes_of(group, offsets))
             })
         })?;
+        broker.note_commit();
         if broker.durability() == Durability::Synced {
             pending.push((Arc::clone(log.partition()), end));
         }
@@ -284,7 +285,7 @@ impl OffsetStore {
         Ok(logs)
     }
 
-    fn logs_of(&self, topic: &TopicState) -> &[OffsetLog] {
+    pub(super) fn logs_of(&self, topic: &TopicState) -> &[OffsetLog] {
         self.logs.get_or_init(|| {
             topic
                 .partitions

@@ -246,6 +246,18 @@ impl SegmentIndex {
         Ok((whole && index.is_plausible(log_len)).then_some(index))
     }
 
+    /// Length of both files together, with this as the final time entry.
+    pub(crate) fn stored_len(&self, last: Option<TimeIndexEntry>) -> u64 {
+        let is_new = |last: TimeIndexEntry| {
+            self.times
+                .last()
+                .is_none_or(|known| last.timestamp > known.timestamp)
+        };
+        let times = self.times.len() + usize::from(last.is_some_and(is_new));
+        let len = self.offsets.len() * OffsetIndexEntry::LEN + times * TimeIndexEntry::LEN;
+        u64::try_from(len).unwrap_or(u64::MAX)
+    }
+
     /// CRC-32 of both files' bytes.
     pub(crate) fn digest(&self) -> u32 {
         let mut digest = crc32fast::Hasher::new();

@@ -34,6 +34,7 @@ mod roll;
 pub(crate) mod salvage;
 mod scan;
 mod segment;
+pub(crate) mod space;
 mod staging;
 mod survey;
 mod tail;
@@ -60,6 +61,7 @@ pub(crate) use self::group_commit::GroupCommit;
 use self::open_segments::OpenSegments;
 use self::removal::Removal;
 use self::segment::Segment;
+use self::space::{DiskSpace, Purpose};
 use self::waypoint::Waypoints;
 pub(crate) use self::writer::AppendContext;
 use self::writer::Writer;
@@ -102,6 +104,9 @@ pub(crate) struct Log {
     dir: PathBuf,
     disk: Arc<dyn Disk>,
     open: Arc<OpenSegments>,
+    space: Arc<DiskSpace>,
+    /// What appends count as.
+    purpose: Purpose,
     /// In order of their base offsets, the active one last. Replaced as a whole by the writer; readers
     /// hold the list they loaded.
     segments: ArcSwap<Vec<Arc<Segment>>>,
@@ -291,7 +296,7 @@ impl Log {
         if writer.closed || self.check_writable().is_err() || !writer.is_roll_near(context.config) {
             return Ok(());
         }
-        writer.roll(self, context)
+        writer.roll(self, context, self.purpose)
     }
 
     /// After a sync that came by itself: gives back what a log at rest does not need.

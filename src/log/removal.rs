@@ -33,6 +33,8 @@ use crate::record::Offset;
 pub(super) struct Removal {
     /// Segments below this base are off the list, and some of their files may still be there.
     unfinished: Option<Range<Offset>>,
+    /// Bytes that are free when they are gone.
+    owed: u64,
 }
 
 impl Log {
@@ -50,6 +52,7 @@ impl Log {
                 let oldest = if self.adopted { segment.base() } else { 0 };
                 let unfinished = removal.unfinished.get_or_insert(oldest..first);
                 unfinished.end = first;
+                removal.owed += segment.counted_bytes();
                 segment.file().let_go();
                 segment.file().retire();
             }
@@ -59,6 +62,7 @@ impl Log {
                 remove_if_present(self.disk(), &path)?;
             }
             removal.unfinished = None;
+            self.space.give_back(std::mem::take(&mut removal.owed));
         }
         Ok(())
     }

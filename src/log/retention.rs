@@ -132,7 +132,9 @@ impl Log {
                 base: segment.base(),
                 end: next.base(),
                 bytes: segment.file().published(),
-                newest: known_or(segment.seal().map_or(-1, |seal| seal.max_timestamp), now),
+                newest: segment.seal().map_or(now, |seal| {
+                    known_or(seal.max_timestamp, known_or(seal.sealed_at, now))
+                }),
             })
             .collect();
         // None at all of a partition that could not be opened.

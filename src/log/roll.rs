@@ -11,6 +11,7 @@ use super::durable_ends::Next;
 use super::index::{IndexBuilder, SegmentIndex};
 use super::names::FileKind;
 use super::segment::Segment;
+use super::space::Purpose;
 use super::writer::{AppendContext, Writer, first_frame};
 use crate::config::TopicConfig;
 use crate::disk::handles::NamedFile;
@@ -19,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::format::batch::BatchHeader;
 use crate::format::producer_snapshot;
 use crate::format::seal::{self, FrameDigest, Seal};
-use crate::record::Timestamp;
+use crate::record::{Offset, Timestamp};
 
 /// Producers that wrote nothing for this long are forgotten, at the next roll: a day, Kafka's
 /// `producer.id.expiration.ms`.
@@ -39,7 +40,22 @@ impl Log {
         if writer.position == 0 {
             return Ok(());
         }
-        writer.roll(self, context)
+        writer.roll(self, context, self.purpose)
+    }
+
+    /// The same for retention, if the log still ends at `end`; returns whether it did. What is durable
+    /// already does not hold up appends.
+    pub(crate) fn begin_segment_at(&self, end: Offset, context: AppendContext<'_>) -> Result<bool> {
+        let mut writer = self.writer.lock();
+        if writer.closed {
+            return Err(Error::Closed("partition"));
+        }
+        self.check_writable()?;
+        if writer.position == 0 || writer.next_offset != end {
+            return Ok(false);
+        }
+        writer.roll(self, context, Purpose::MakingRoom)?;
+        Ok(true)
     }
 }
 
@@ -73,7 +89,16 @@ impl Writer {
     /// Seals the active segment and goes on in a new one. The new file's name in the directory is the
     /// commit point: until it is durable, the old segment is the last one after a power loss. Nothing in
     /// the new file is acknowledged as durable before that.
-    pub(super) fn roll(&mut self, log: &Log, context: AppendContext<'_>) -> Result<()> {
+    pub(super) fn roll(
+        &mut self,
+        log: &Log,
+        context: AppendContext<'_>,
+        purpose: Purpose,
+    ) -> Result<()> {
+        let beside = self.roll_bytes(log);
+        let room = log
+            .space
+            .reserve(beside.finished + beside.snapshot, purpose)?;
         if self.names_unsynced {
             // The old file's own name first: no segment may be missing between two that are there.
             self.sync_names(log)?;
@@ -90,11 +115,14 @@ impl Writer {
         self.leave_stage(log)?;
         self.active.file().publish(self.position);
         self.active.set_sealed(seal);
+        self.active.add_beside(beside.finished);
         self.active.file().let_go();
         let disk = Arc::clone(&log.disk);
         let file = NamedFile::held(disk, path.clone(), file, log.open.files());
         let file = AppendFile::new(path, Arc::new(file));
         self.active = Segment::active(base, file, SegmentIndex::default()).shared(&log.open);
+        self.active.add_beside(beside.snapshot);
+        room.keep();
         self.asleep = false;
         self.position = 0;
         self.index = IndexBuilder::new(context.config.index_interval_bytes);
@@ -109,6 +137,10 @@ impl Writer {
         log.add_segment(Arc::clone(&self.active));
         log.waypoints.begin_segment(base, log.dir(), log.disk());
         log.note_durable(end, Next::Appends);
+        if context.config.retention_bytes.is_some() {
+            // The log may be too large now.
+            log.space.bell().ring();
+        }
         Ok(())
     }
 

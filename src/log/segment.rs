@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
@@ -43,6 +43,8 @@ pub(crate) struct Segment {
     /// The damage that a reader met last: it will be back.
     pub(super) known_damage: Mutex<Option<KnownDamage>>,
     usage: Usage,
+    /// Bytes of the files beside the segment's own, as far as they are counted.
+    beside: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -99,6 +101,7 @@ impl Segment {
             replaced: AtomicBool::new(false),
             known_damage: Mutex::default(),
             usage: Usage::default(),
+            beside: AtomicU64::new(0),
         }
     }
 
@@ -114,6 +117,7 @@ impl Segment {
             replaced: AtomicBool::new(false),
             known_damage: Mutex::default(),
             usage: Usage::default(),
+            beside: AtomicU64::new(0),
         }
     }
 
@@ -198,6 +202,7 @@ impl Segment {
             replaced: AtomicBool::new(false),
             known_damage: Mutex::default(),
             usage: Usage::default(),
+            beside: AtomicU64::new(0),
         }
     }
 
@@ -226,6 +231,19 @@ impl Segment {
         let bytes = self.file.slice(range);
         self.usage.note();
         bytes
+    }
+
+    /// What the segment takes of the disk budget, once it is finished.
+    pub(crate) fn counted_bytes(&self) -> u64 {
+        self.file.published().saturating_add(self.bytes_beside())
+    }
+
+    pub(super) fn bytes_beside(&self) -> u64 {
+        self.beside.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add_beside(&self, bytes: u64) {
+        self.beside.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn base(&self) -> Offset {

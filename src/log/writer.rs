@@ -124,8 +124,9 @@ impl Writer {
             self.active.file().wake()?;
             self.asleep = false;
         }
+        let room = log.space.reserve(header.size.into(), log.purpose)?;
         if self.is_roll_due(&header, context) {
-            self.roll(log, context)?;
+            self.roll(log, context, log.purpose)?;
         }
         self.enter_epoch(log)?;
         self.cut_leftover(log)?;
@@ -135,6 +136,7 @@ impl Writer {
         if !is_staged {
             self.write(log, batch)?;
         }
+        room.keep();
         self.digest = digest;
         self.note(&header, context.config);
         if !is_staged {

@@ -172,7 +172,7 @@ impl Partition {
     /// nothing is left are removed; records that a program holds stay readable.
     ///
     /// # Errors
-    /// `OffsetOutOfRange` beyond the high watermark.
+    /// `OffsetOutOfRange` beyond the high watermark; `PolicyViolation` if the topic is only compacted.
     pub fn delete_records(&self, offset: Offset) -> Result<()> {
         self.broker.delete_records(&self.state, offset)
     }

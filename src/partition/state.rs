@@ -215,6 +215,20 @@ impl PartitionState {
         })
     }
 
+    /// The same for retention, if nothing was appended since the log ended at `end`.
+    pub(crate) fn begin_segment_at(&self, end: Offset) -> Result<()> {
+        self.check_open()?;
+        // Before appends are held up: then little is left to be synced.
+        self.wait_durable(end)?;
+        let config = self.config.load();
+        let context = AppendContext {
+            config: &config,
+            durability: config.durability,
+            now: self.clock.wall(),
+        };
+        self.log.begin_segment_at(end, context).map(drop)
+    }
+
     /// Syncs what is unsynced. For the housekeeping thread.
     pub(crate) fn sync_now(&self) -> Result<()> {
         // Before the sync: what is appended from here on asks for another one.

@@ -7,6 +7,7 @@
 )]
 
 mod api;
+mod budget;
 mod calls;
 mod checkpoint;
 mod concurrency;
@@ -24,6 +25,7 @@ mod model;
 mod opening;
 mod random;
 mod removal;
+mod retention;
 mod rolling;
 mod support;
 mod zeros;

@@ -262,6 +262,7 @@ impl Log {
             segment.file().let_go();
         }
         // Else it is settled later; the new segment keeps its descriptor until then.
+        self.count_swap(sources, &segment);
         Ok(true)
     }
 

@@ -30,6 +30,7 @@ use crate::log::open_segments::OpenSegments;
 use crate::log::producer_state::ProducerState;
 use crate::log::removal::rename_files;
 use crate::log::segment::Segment;
+use crate::log::space::{DiskSpace, Purpose};
 use crate::log::staging::Staged;
 use crate::log::tail::{self, Floor, WalkPlan, Walked};
 use crate::log::waypoint::Waypoints;
@@ -62,6 +63,9 @@ pub(crate) struct OpenRequest<'a> {
     pub(crate) config: &'a TopicConfig,
     pub(crate) ends: &'a Arc<DurableEnds>,
     pub(crate) open: &'a Arc<OpenSegments>,
+    pub(crate) space: &'a Arc<DiskSpace>,
+    /// What appends count as.
+    pub(crate) purpose: Purpose,
     /// The partition was there before; if it cannot be opened, that is damage.
     pub(crate) is_known: bool,
     /// The broker was closed in order the last time.
@@ -427,6 +431,8 @@ impl<'a> Recovery<'a> {
             dir: request.dir.clone(),
             disk: Arc::clone(request.disk),
             open: Arc::clone(request.open),
+            space: Arc::clone(request.space),
+            purpose: request.purpose,
             segments: ArcSwap::from_pointee(segments),
             start: AtomicU64::new(start.min(end)),
             readable_end: AtomicU64::new(end),
@@ -445,6 +451,7 @@ impl<'a> Recovery<'a> {
             former_end: self.former_end,
             writer: Mutex::new(writer),
         };
+        log.count_found()?;
         if log.damage().is_none() {
             let mut writer = log.writer.lock();
             if writer.names_unsynced && writer.next_offset > log.start_offset() {

@@ -65,6 +65,8 @@ pub(super) fn open(
         dir: request.dir.clone(),
         disk: Arc::clone(request.disk),
         open: Arc::clone(request.open),
+        space: Arc::clone(request.space),
+        purpose: request.purpose,
         segments: ArcSwap::default(),
         start: AtomicU64::new(start),
         readable_end: AtomicU64::new(start),
