@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cleaner::CompactionLimits;
 use super::{Broker, BrokerState, open};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Durability;
+use crate::config::{Durability, TopicConfig};
 use crate::disk::Disk;
 use crate::disk::real::RealDisk;
 use crate::disk::sim::SimDisk;
@@ -47,6 +48,8 @@ pub struct BrokerBuilder {
     pub(super) offsets_topic_partitions: u32,
     pub(super) offsets_retention: Option<Duration>,
     pub(super) retention_check_interval: Duration,
+    pub(super) cleaner_dedupe_buffer_bytes: usize,
+    pub(super) cleaner_max_bytes_per_second: Option<u64>,
     pub(super) max_disk_bytes: Option<u64>,
     pub(super) waypoint_interval: u64,
     pub(super) max_mapped_segments: usize,
@@ -74,6 +77,8 @@ impl BrokerBuilder {
             offsets_topic_partitions: 50,
             offsets_retention: Some(DEFAULT_OFFSETS_RETENTION),
             retention_check_interval: DEFAULT_RETENTION_CHECK,
+            cleaner_dedupe_buffer_bytes: 128 << 20,
+            cleaner_max_bytes_per_second: None,
             max_disk_bytes: None,
             waypoint_interval: WAYPOINT_INTERVAL,
             max_mapped_segments: 16_384,
@@ -168,6 +173,22 @@ impl BrokerBuilder {
         self
     }
 
+    /// Memory that compaction may use for remembering where each key was written last, in bytes. Kafka's
+    /// `log.cleaner.dedupe.buffer.size`, and its default: 128 MiB, which is 5 million keys. It is taken while a
+    /// log is compacted, and not more than the log needs. A log with more keys is compacted in several
+    /// passes, each of which copies all that is clean.
+    pub fn cleaner_dedupe_buffer_bytes(mut self, bytes: usize) -> Self {
+        self.cleaner_dedupe_buffer_bytes = bytes;
+        self
+    }
+
+    /// How many bytes compaction may read a second, in all partitions together; `None`, the default, is
+    /// as fast as the device. Kafka's `log.cleaner.io.max.bytes.per.second`.
+    pub fn cleaner_max_bytes_per_second(mut self, bytes: Option<u64>) -> Self {
+        self.cleaner_max_bytes_per_second = bytes;
+        self
+    }
+
     /// How many bytes the files of all segments may take together; `None`, the default, is no limit.
     ///
     /// An append that would take more fails with [`DiskBudget`](Error::DiskBudget): nothing has changed, a
@@ -239,7 +260,23 @@ impl BrokerBuilder {
         self
     }
 
-    pub(super) fn check_offsets_retention(&self) -> Result<()> {
+    /// `Err(InvalidConfig)` names what cannot be.
+    pub(super) fn check(&self) -> Result<()> {
+        TopicConfig::default()
+            .partitions(self.offsets_topic_partitions)
+            .validate()?;
+        self.check_offsets_retention()?;
+        self.check_retention_interval()
+    }
+
+    pub(super) fn compaction_limits(&self) -> CompactionLimits {
+        CompactionLimits::new(
+            self.cleaner_dedupe_buffer_bytes,
+            self.cleaner_max_bytes_per_second,
+        )
+    }
+
+    fn check_offsets_retention(&self) -> Result<()> {
         let shortest = Duration::from_millis(1);
         match self.offsets_retention {
             Some(retention) if retention < shortest => Err(Error::InvalidConfig {
@@ -251,7 +288,7 @@ impl BrokerBuilder {
         }
     }
 
-    pub(super) fn check_retention_interval(&self) -> Result<()> {
+    fn check_retention_interval(&self) -> Result<()> {
         let shortest = Duration::from_millis(1);
         if self.retention_check_interval < shortest {
             return Err(Error::InvalidConfig {

@@ -32,7 +32,6 @@ use parking_lot::Mutex;
 pub use builder::BrokerBuilder;
 pub use checkpoint::Checkpoint;
 pub(crate) use housekeeping::{Housekeeping, Lingering, Upkeep};
-pub(crate) use registry::Storage;
 pub use report::{ClampedCommit, PartitionRecovery, RecoveryReport};
 pub use salvage::{Lost, SalvageOptions, SalvageReport, SalvagedPartition, salvage};
 pub use verify::{Finding, Severity, VerifyProgress, VerifyReport};

@@ -48,11 +48,7 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
     let BrokerBuilder {
         root, disk, clock, ..
     } = builder;
-    TopicConfig::default()
-        .partitions(builder.offsets_topic_partitions)
-        .validate()?;
-    builder.check_offsets_retention()?;
-    builder.check_retention_interval()?;
+    builder.check()?;
     let lock = lock(&**disk, root, builder.create_dir)?;
     let stored = registry::load(&**disk, root)?;
     if stored.is_none() {
@@ -105,13 +101,13 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
         replace_file(&**disk, &root.join(registry::MANIFEST), &manifest.encode())?;
     }
     let registry = Registry::new(root, Arc::clone(disk), manifest, builder.seed, topics);
-    let (retention, storage) = (builder.offsets_retention, Arc::clone(&registry));
-    let offsets = OffsetStore::new(retention, clock, &opening.housekeeping, storage);
+    let offsets = OffsetStore::new(builder.offsets_retention, clock, &opening.housekeeping);
     let cleaner = Arc::new(Cleaner::new(
         Arc::clone(&registry),
         Arc::clone(&offsets),
         Arc::clone(clock),
         builder.retention_check_interval,
+        builder.compaction_limits(),
         bell,
     ));
     let mut state = BrokerState {

@@ -52,17 +52,9 @@ pub(super) struct Registry {
     failure: OnceLock<String>,
 }
 
-/// What the offsets of groups need of the broker they are in.
-pub(crate) trait Storage: Send + Sync + std::fmt::Debug {
+impl Registry {
     /// Makes all records durable, before committed offsets that may lie behind them.
-    fn sync_records(&self) -> Result<()>;
-
-    /// Moves a partition's log start forward, durably, before any reader is refused what is below.
-    fn raise_start(&self, partition: &PartitionState, offset: Offset) -> Result<()>;
-}
-
-impl Storage for Registry {
-    fn sync_records(&self) -> Result<()> {
+    pub(super) fn sync_records(&self) -> Result<()> {
         let topics = self.topics();
         let records = topics
             .iter()
@@ -75,7 +67,8 @@ impl Storage for Registry {
         Ok(())
     }
 
-    fn raise_start(&self, partition: &PartitionState, offset: Offset) -> Result<()> {
+    /// Moves a partition's log start forward, durably, before any reader is refused what is below.
+    pub(super) fn raise_start(&self, partition: &PartitionState, offset: Offset) -> Result<()> {
         if offset <= partition.log_start_offset() {
             return Ok(());
         }

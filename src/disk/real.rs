@@ -18,7 +18,7 @@ struct RealFile(File);
 
 /// The lock belongs to the open file, and so to this process: a killed owner blocks nobody.
 #[derive(Debug)]
-struct RealLock(#[expect(dead_code, reason = "held for its lock")] File);
+struct RealLock(File);
 
 impl DirLock for RealLock {}
 
@@ -100,6 +100,14 @@ impl Disk for RealDisk {
     }
 }
 
+impl Drop for RealLock {
+    fn drop(&mut self) {
+        // By name, and not only by closing: a child of this process that is about to start its program still
+        // has the descriptor.
+        let _ = self.0.unlock();
+    }
+}
+
 impl DiskFile for RealFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
@@ -127,5 +135,23 @@ impl DiskFile for RealFile {
 
     fn map_for_storing(&self, len: usize) -> io::Result<Map> {
         Map::of_file_for_storing(&self.0, len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_given_back_even_if_a_child_has_inherited_its_descriptor() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(".lock");
+        let file = File::create(&path).unwrap();
+        file.lock().unwrap();
+        // The same open file, as a child has it until it starts its program.
+        let inherited = file.try_clone().unwrap();
+        drop(RealLock(file));
+        assert!(RealDisk.try_lock(&path).unwrap().is_some());
+        drop(inherited);
     }
 }

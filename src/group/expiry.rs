@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::offset_log::{OffsetLog, SMALLEST_SHORTENED};
+use super::offset_log::OffsetLog;
 use super::offsets::OffsetStore;
 use super::stored::{Change, GroupRecord, Groups, OffsetAndMetadata, StoredGroup, milliseconds};
 use crate::broker::{Housekeeping, Upkeep};
@@ -96,11 +96,6 @@ impl Expiry {
         self.housekeeping.due_at(due);
     }
 
-    /// A log has grown: the housekeeping thread is to look at it.
-    pub(super) fn shorten_soon(&self) {
-        self.housekeeping.due_at(Duration::ZERO);
-    }
-
     /// True, once, when it is time to look.
     fn take_due(&self, now: Duration) -> bool {
         self.next.lock().take_if(|next| *next <= now).is_some()
@@ -114,11 +109,10 @@ impl Upkeep for OffsetStore {
         } else {
             Ok(())
         };
-        let shortened = self.shorten();
         let members = self.coordinator().remove_late(now);
         let expiry = *self.expiry.next.lock();
         let next = [members, expiry].into_iter().flatten().min();
-        (outcome.and(shortened), next)
+        (outcome, next)
     }
 
     fn resumed(&self, now: Duration) {
@@ -127,21 +121,6 @@ impl Upkeep for OffsetStore {
 }
 
 impl OffsetStore {
-    /// Shortens logs that have grown large beside what they stand for.
-    fn shorten(&self) -> Result<()> {
-        let mut outcome = Ok(());
-        let mut synced = false;
-        for log in self.logs().iter().filter(|log| log.is_worth_a_look()) {
-            if !synced {
-                // Offsets are not to be on the device before the records they are about.
-                self.storage.sync_records()?;
-                synced = true;
-            }
-            outcome = outcome.and(log.shorten(&*self.storage, SMALLEST_SHORTENED));
-        }
-        outcome
-    }
-
     /// Forgets what has expired, in the partitions that are in memory, and says when to look again.
     /// Returns the first failure; what it concerns is tried again.
     fn expire(&self) -> Result<()> {

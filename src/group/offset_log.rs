@@ -7,37 +7,22 @@
 //! A log that cannot be read makes its groups fail with `Corrupt`, commits included: going on from an
 //! incomplete state would start them at a wrong place.
 //!
-//! Until topics are compacted in general, a log that is many times as large as its state is
-//! [shortened](OffsetLog::shorten).
-//!
 //! Elsewhere: which partition a group lives in ([`offsets`](super::offsets)), what is stored of a group
 //! ([`stored`](super::stored)), reading the log ([`replay`](super::replay)).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use super::expiry::Expiry;
 use super::replay::{Replayed, read_log};
 use super::stored::{Change, Groups, KeyAndValue};
-use crate::broker::Storage;
 use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::format::Compression;
 use crate::format::batch::{BatchBuilder, ProducerStamp};
 use crate::partition::PartitionState;
 use crate::record::{Headers, Offset, Timestamp};
-
-/// Smaller logs are left as they are: reading one this long takes some hundredths of a second.
-pub(super) const SMALLEST_SHORTENED: u64 = 16 << 20;
-
-/// A log is shortened when it is this many times as large as what it stands for, so that writing that
-/// again is little beside what was written before.
-const MOST_TIMES_LIVE: u64 = 8;
-
-/// So many changes fit a batch (16 MiB), with metadata as long as it may be.
-const LARGEST_BATCH: usize = 1_000;
 
 /// See the module's description.
 #[derive(Debug)]
@@ -48,8 +33,6 @@ pub(super) struct OffsetLog {
     /// In the lock order behind the members' lock, before the partition's own.
     /// `None` until it is needed, then the replayed state, or why there is none.
     state: Mutex<Option<Result<Replayed>>>,
-    /// From this size on, in bytes, the log is worth a look whether it can be shortened.
-    worth_a_look: AtomicU64,
 }
 
 impl OffsetLog {
@@ -58,7 +41,6 @@ impl OffsetLog {
             log,
             expiry,
             state: Mutex::new(None),
-            worth_a_look: AtomicU64::new(SMALLEST_SHORTENED),
         }
     }
 
@@ -105,47 +87,8 @@ impl OffsetLog {
             for change in changes {
                 change.apply_to(groups);
             }
-            if self.is_worth_a_look() {
-                self.expiry.shorten_soon();
-            }
             Ok(end)
         })
-    }
-
-    /// True if the log has grown to where it may have to be shortened.
-    pub(super) fn is_worth_a_look(&self) -> bool {
-        self.log.log().size_bytes() >= self.worth_a_look.load(Ordering::Relaxed)
-    }
-
-    /// Shortens the log if it is larger than `smallest`, and many times what it stands for: writes all of
-    /// that again, in a segment of its own, and moves the log's start to there. A crash leaves the log
-    /// from its old start or from the new one on, and both stand for the same.
-    pub(super) fn shorten(&self, storage: &dyn Storage, smallest: u64) -> Result<()> {
-        let state = self.state.lock();
-        let Some(Ok(known)) = &*state else {
-            return Ok(());
-        };
-        if known.has_more {
-            self.worth_a_look.store(u64::MAX, Ordering::Relaxed);
-            return Ok(());
-        }
-        let now = self.expiry.now();
-        let changes = everything(&known.groups);
-        let live = encoded_size(&self.log, &changes)?;
-        let limit = smallest.max(live.saturating_mul(MOST_TIMES_LIVE));
-        self.worth_a_look.store(limit, Ordering::Relaxed);
-        if self.log.log().size_bytes() < limit {
-            return Ok(());
-        }
-        // Nobody else writes here, so what is written now begins the new segment.
-        self.log.begin_segment()?;
-        let start = self.log.log().end_offset();
-        for some in changes.chunks(LARGEST_BATCH) {
-            append(&self.log, now, some)?;
-        }
-        // All of it before the start: a power loss must not take both.
-        self.log.wait_durable(self.log.log().end_offset())?;
-        storage.raise_start(&self.log, start)
     }
 
     fn lock_and<T>(
@@ -165,29 +108,6 @@ impl OffsetLog {
             Err(error) => Err(error.clone()),
         }
     }
-}
-
-/// What writes the state again.
-fn everything(groups: &Groups) -> Vec<Change> {
-    let all = groups.iter().flat_map(|(name, group)| {
-        let record = group.record.clone();
-        let record = record.map(|record| Change::record(name, Some(record)));
-        let offsets = group.offsets.iter();
-        let offsets = offsets.map(move |(partition, committed)| {
-            Change::offset(name, partition, Some(committed.clone()))
-        });
-        record.into_iter().chain(offsets)
-    });
-    all.collect()
-}
-
-fn encoded_size(log: &PartitionState, changes: &[Change]) -> Result<u64> {
-    let mut size = 0_usize;
-    for change in changes {
-        let (key, value) = encode(log, change)?;
-        size = size.saturating_add(key.len() + value.map_or(0, |value| value.len()));
-    }
-    Ok(u64::try_from(size).unwrap_or(u64::MAX))
 }
 
 fn encode(log: &PartitionState, change: &Change) -> Result<KeyAndValue> {

@@ -21,7 +21,7 @@ use super::expiry::Expiry;
 use super::offset_log::OffsetLog;
 pub(crate) use super::stored::OffsetAndMetadata;
 use super::stored::{Change, Changed, GroupRecord, Groups};
-use crate::broker::{BrokerState, Housekeeping, Storage};
+use crate::broker::{BrokerState, Housekeeping};
 use crate::clock::Clock;
 use crate::config::{Durability, TopicConfig};
 use crate::consumer::subscription::find_partition;
@@ -63,7 +63,6 @@ pub(crate) struct OffsetStore {
     logs: OnceLock<Vec<OffsetLog>>,
     coordinator: Coordinator,
     pub(super) expiry: Arc<Expiry>,
-    pub(super) storage: Arc<dyn Storage>,
     /// Records of groups that are to be written once the topic exists. In the lock order behind the
     /// members' lock, before the logs'.
     pub(super) waiting_records: Mutex<BTreeMap<String, GroupRecord>>,
@@ -76,14 +75,12 @@ impl OffsetStore {
         retention: Option<Duration>,
         clock: &Arc<dyn Clock>,
         housekeeping: &Arc<Housekeeping>,
-        storage: Arc<dyn Storage>,
     ) -> Arc<Self> {
         let expiry = Expiry::new(retention, Arc::clone(clock), Arc::clone(housekeeping));
         let store = Arc::new(Self {
             logs: OnceLock::new(),
             coordinator: Coordinator::default(),
             expiry: Arc::new(expiry),
-            storage,
             waiting_records: Mutex::default(),
         });
         let upkeep: Weak<Self> = Arc::downgrade(&store);
@@ -302,7 +299,8 @@ impl OffsetStore {
 fn topic_config(partitions: u32) -> Result<TopicConfig> {
     TopicConfig::default()
         .partitions(partitions)
-        .segment_bytes(100 << 20)
+        // Small beside Kafka's 100 MiB: the last one is read as it is whenever a broker opens.
+        .segment_bytes(16 << 20)
         .set("cleanup.policy", "compact")?
         .set("max.message.bytes", "16777216")
 }

@@ -14,9 +14,6 @@ use crate::record::{Offset, Timestamp};
 #[derive(Debug, Default)]
 pub(super) struct Replayed {
     pub(super) groups: Groups,
-    /// There is more in the log than that: records of kinds that are not known here, or a transaction
-    /// that is open. So it must stay as it is.
-    pub(super) has_more: bool,
 }
 
 /// Replays a log. Damage is an answer, to be remembered; other failures may pass, and are tried
@@ -32,7 +29,7 @@ pub(super) fn read_log(log: &PartitionState, now: Timestamp) -> Result<Result<Re
 /// The last record of a key wins; those of a transaction count from its commit marker on.
 fn replay(log: &PartitionState, now: Timestamp) -> Result<Replayed> {
     let mut replayed = Replayed::default();
-    let mut open_transactions: BTreeMap<i64, Vec<Option<Change>>> = BTreeMap::new();
+    let mut open_transactions: BTreeMap<i64, Vec<Change>> = BTreeMap::new();
     let mut cursor = Cursor::at(log.log_start_offset());
     while let Some(batch) = log.fetch(&mut cursor)? {
         let (attributes, producer) = (batch.header.attributes, batch.header.producer_id);
@@ -50,16 +47,12 @@ fn replay(log: &PartitionState, now: Timestamp) -> Result<Replayed> {
             apply(changes(log, batch, now)?, &mut replayed);
         }
     }
-    replayed.has_more |= !open_transactions.is_empty();
     Ok(replayed)
 }
 
-fn apply(changes: Vec<Option<Change>>, replayed: &mut Replayed) {
+fn apply(changes: Vec<Change>, replayed: &mut Replayed) {
     for change in changes {
-        match change {
-            Some(change) => change.apply_to(&mut replayed.groups),
-            None => replayed.has_more = true,
-        }
+        change.apply_to(&mut replayed.groups);
     }
 }
 
@@ -73,16 +66,13 @@ fn marker(log: &PartitionState, batch: FetchedBatch) -> Result<Option<MarkerKind
     Ok(marker.map(|marker| marker.kind))
 }
 
-/// The changes that the records of a batch stand for; `None` for what is not known here.
-fn changes(
-    log: &PartitionState,
-    batch: FetchedBatch,
-    now: Timestamp,
-) -> Result<Vec<Option<Change>>> {
+/// The changes that the records of a batch stand for; those of kinds that are not known here are left out.
+fn changes(log: &PartitionState, batch: FetchedBatch, now: Timestamp) -> Result<Vec<Change>> {
     let run = RecordRun::new(log.id(), batch)?;
-    let changes = run.iter().map(|record| {
+    let changes = run.iter().filter_map(|record| {
         Change::decode(record.key().unwrap_or_default(), record.value(), now)
             .map_err(|invalid| corrupt(log, record.offset(), invalid.reason))
+            .transpose()
     });
     changes.collect()
 }

@@ -12,7 +12,6 @@
 //! Elsewhere: who waits and who is woken ([`partition`](crate::partition)), which topics there are
 //! ([`broker`](crate::broker)), what bytes mean ([`format`](crate::format)).
 
-#[expect(dead_code, reason = "nobody asks for a pass yet")]
 pub(crate) mod compaction;
 mod cut;
 mod cut_files;

@@ -137,8 +137,9 @@ impl Writer {
         log.add_segment(Arc::clone(&self.active));
         log.waypoints.begin_segment(base, log.dir(), log.disk());
         log.note_durable(end, Next::Appends);
-        if context.config.retention_bytes.is_some() {
-            // The log may be too large now.
+        let config = context.config;
+        if config.retention_bytes.is_some() || config.cleanup_policy.has_compact() {
+            // The log may be too large now, or dirty enough.
             log.space.bell().ring();
         }
         Ok(())

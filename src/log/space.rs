@@ -87,6 +87,12 @@ impl DiskSpace {
         self.limit.map(|_| self.used.load(Ordering::Relaxed))
     }
 
+    /// What the budget leaves for what the broker itself writes.
+    pub(super) fn room(&self) -> u64 {
+        let room = |limit: u64| limit.saturating_sub(self.used.load(Ordering::Relaxed));
+        self.limit.map_or(u64::MAX, room)
+    }
+
     /// Counts bytes that are going to be written.
     ///
     /// # Errors

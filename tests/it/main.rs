@@ -10,6 +10,7 @@ mod api;
 mod budget;
 mod calls;
 mod checkpoint;
+mod compaction;
 mod concurrency;
 mod crash;
 mod damage;

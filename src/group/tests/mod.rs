@@ -6,7 +6,6 @@ mod expiring;
 mod handle;
 mod replay;
 mod resetting;
-mod shortening;
 mod states;
 mod storage;
 

@@ -29,7 +29,7 @@ pub(in crate::log) mod swap;
 mod transactions;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use self::output::Finished;
 pub(crate) use self::pace::Pace;
@@ -41,6 +41,7 @@ use super::names::FileKind;
 use super::segment::Segment;
 use parking_lot::Mutex;
 
+use crate::bell::Bell;
 use crate::config::TopicConfig;
 use crate::disk::AppendFile;
 use crate::disk::handles::NamedFile;
@@ -57,8 +58,8 @@ pub(crate) struct CompactionRequest<'a> {
     pub(crate) memory: usize,
     /// Nobody outside of the process knows it.
     pub(crate) hash_key: (u64, u64),
-    /// The pass ends soon after this is set.
-    pub(crate) stopping: &'a AtomicBool,
+    /// The pass ends soon after this is stopped.
+    pub(crate) bell: &'a Bell,
     pub(crate) pace: &'a Pace,
 }
 

@@ -12,6 +12,7 @@ use crate::format::index_entry::AbortedTransaction;
 use crate::format::seal::{self, FrameDigest, Seal};
 use crate::log::index::{IndexBuilder, IndexedBatch, SegmentIndex};
 use crate::log::names::FileKind;
+use crate::log::space::{DiskSpace, Purpose};
 use crate::log::tail::LONGEST_SEGMENT;
 use crate::record::{Offset, Timestamp};
 
@@ -35,6 +36,9 @@ pub(super) struct Output {
     builder: IndexBuilder,
     index: SegmentIndex,
     aborted: Vec<AbortedTransaction>,
+    space: Arc<DiskSpace>,
+    /// Counted there for as long as this lives: what is swapped in is counted by itself.
+    counted: u64,
 }
 
 /// A finished output: all of it is on the device, and nothing refers to it.
@@ -56,6 +60,7 @@ pub(super) struct Cover {
 impl Output {
     pub(super) fn create(
         disk: &Arc<dyn Disk>,
+        space: &Arc<DiskSpace>,
         dir: &Path,
         base: Offset,
         index_interval: u32,
@@ -77,6 +82,8 @@ impl Output {
             builder: IndexBuilder::new(index_interval),
             index: SegmentIndex::default(),
             aborted: Vec::new(),
+            space: Arc::clone(space),
+            counted: 0,
         })
     }
 
@@ -105,6 +112,7 @@ impl Output {
         let first = self.digest.value();
         self.first_frame.get_or_insert(first);
         self.batches += 1;
+        self.count(batch)?;
         if self.buffer.len() + batch.len() > BUFFER {
             self.flush()?;
         }
@@ -126,6 +134,13 @@ impl Output {
         self.write(&self.buffer)?;
         self.flushed = self.position();
         self.buffer.clear();
+        Ok(())
+    }
+
+    fn count(&mut self, bytes: &[u8]) -> Result<()> {
+        let bytes = bytes.len() as u64;
+        self.space.reserve(bytes, Purpose::Internal)?.keep();
+        self.counted += bytes;
         Ok(())
     }
 
@@ -155,6 +170,8 @@ impl Output {
         };
         let (offsets, times) = self.index.encode();
         let aborted: Vec<u8> = self.aborted.iter().flat_map(|it| it.encode()).collect();
+        self.count(&offsets)?;
+        self.count(&times)?;
         self.write_beside(FileKind::OffsetIndex, &offsets)?;
         self.write_beside(FileKind::TimeIndex, &times)?;
         self.write_beside(FileKind::Seal, &seal::encode(&seal))?;
@@ -184,5 +201,11 @@ impl Output {
             let path = swapped(&kind.path(&self.dir, self.base));
             let _ = remove_if_present(&*self.disk, &path);
         }
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        self.space.give_back(self.counted);
     }
 }

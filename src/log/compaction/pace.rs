@@ -1,7 +1,9 @@
 //! How fast a pass may read and write: Kafka's `log.cleaner.io.max.bytes.per.second`.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::bell::Bell;
 
 /// Looked at after each of so many bytes.
 const STRIDE: u64 = 256 << 10;
@@ -25,7 +27,7 @@ impl Pace {
     }
 
     /// Takes note of so many bytes, and sleeps if they came too fast.
-    pub(super) fn note(&self, bytes: u64, stopping: &AtomicBool) {
+    pub(super) fn note(&self, bytes: u64, bell: &Bell) {
         const NAP: Duration = Duration::from_millis(50);
         let Some(limit) = self.bytes_per_second else {
             return;
@@ -38,7 +40,7 @@ impl Pace {
         let due = due_after(all, limit);
         while let Some(early) = due.checked_sub(self.since.elapsed())
             && !early.is_zero()
-            && !stopping.load(Ordering::Acquire)
+            && !bell.is_stopped()
         {
             std::thread::sleep(early.min(NAP));
         }
@@ -65,6 +67,8 @@ mod tests {
     #[test]
     fn who_is_stopped_does_not_sleep() {
         let pace = Pace::new(Some(1));
-        pace.note(1 << 40, &AtomicBool::new(true));
+        let bell = Bell::default();
+        bell.stop();
+        pace.note(1 << 40, &bell);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::filter::{Filter, Outcome, Rules, Unreadable};
 use super::offset_map::OffsetMap;
@@ -47,7 +46,8 @@ impl Pass<'_> {
         let covered = self.facts.partition_point(|facts| facts.base < until);
         let facts = &self.facts[..covered];
         let mut compacted = Compacted::default();
-        for group in groups(facts, self.request.config) {
+        let room = self.log.space.room();
+        for group in groups(facts, self.request.config, room) {
             let sources = &self.segments[group.clone()];
             let written = self.write(sources, &facts[group], &mut filter, until)?;
             compacted.segments_before += sources.len();
@@ -143,7 +143,7 @@ impl Pass<'_> {
         };
         let interval = self.request.config.index_interval_bytes;
         let log = self.log;
-        let mut output = Output::create(&log.disk, log.dir(), first.base, interval)?;
+        let mut output = Output::create(&log.disk, &log.space, log.dir(), first.base, interval)?;
         let sealed_at = sources
             .iter()
             .filter_map(|it| it.seal())
@@ -211,7 +211,7 @@ impl Pass<'_> {
             let (header, bytes) = segment.read_batch(place.position, place.offset)?;
             self.request
                 .pace
-                .note(header.size.into(), self.request.stopping);
+                .note(header.size.into(), self.request.bell);
             let batch = BatchView::parse(&bytes)
                 .map_err(|invalid| segment.corrupt(place.position, invalid))?;
             if see(&batch, place.position)?.is_break() {
@@ -228,7 +228,7 @@ impl Pass<'_> {
     }
 
     fn check_going_on(&self) -> Result<()> {
-        if self.request.stopping.load(Ordering::Relaxed) {
+        if self.request.bell.is_stopped() {
             Err(Error::Closed("broker"))
         } else {
             Ok(())

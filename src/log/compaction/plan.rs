@@ -105,8 +105,14 @@ pub(super) fn is_overdue(oldest: Option<Timestamp>, config: &TopicConfig, now: T
     oldest >= 0 && oldest < now.saturating_sub(millis(limit))
 }
 
-/// Which consecutive segments become one: as many as stay within the limits of a segment.
-pub(super) fn groups(segments: &[SegmentFacts], config: &TopicConfig) -> Vec<Range<usize>> {
+/// Which consecutive segments become one: as many as stay within the limits of a segment, and within so
+/// many bytes, for which there is room while they are written.
+pub(super) fn groups(
+    segments: &[SegmentFacts],
+    config: &TopicConfig,
+    room: u64,
+) -> Vec<Range<usize>> {
+    let most = room.min(config.segment_bytes.into());
     let mut groups = Vec::new();
     let mut first = 0;
     while let Some(head) = segments.get(first) {
@@ -114,7 +120,7 @@ pub(super) fn groups(segments: &[SegmentFacts], config: &TopicConfig) -> Vec<Ran
         let fitting = segments[first..].iter().take_while(|segment| {
             bytes += segment.bytes;
             index_bytes += segment.index_bytes(config.index_interval_bytes);
-            bytes <= u64::from(config.segment_bytes)
+            bytes <= most
                 && index_bytes <= u64::from(config.segment_index_bytes)
                 && segment.end_offset - head.base <= u64::from(i32::MAX.unsigned_abs())
         });
@@ -233,18 +239,23 @@ mod tests {
     #[test]
     fn segments_become_one_as_far_as_the_limits_allow() {
         let config = TopicConfig::default().segment_bytes(250);
-        let groups_of = |sizes: &[u64]| groups(&segments(sizes, 0), &config);
+        let groups_of = |sizes: &[u64]| groups(&segments(sizes, 0), &config, u64::MAX);
         assert_eq!(groups_of(&[]), []);
         assert_eq!(groups_of(&[100, 100, 100]), [0..2, 2..3]);
         assert_eq!(groups_of(&[100, 150, 1, 300, 0]), [0..2, 2..3, 3..4, 4..5]);
+        let little_room = groups(&segments(&[100, 100, 300], 0), &config, 199);
+        assert_eq!(little_room, [0..1, 1..2, 2..3]);
         let mut far = segments(&[1, 1], 0);
         far[1].end_offset = 1 << 31;
         assert_eq!(
-            groups(&far, &config),
+            groups(&far, &config, u64::MAX),
             [0..1, 1..2],
             "offsets are relative, in 31 bits"
         );
         let small = config.segment_index_bytes(24);
-        assert_eq!(groups(&segments(&[1, 1], 0), &small), [0..1, 1..2]);
+        assert_eq!(
+            groups(&segments(&[1, 1], 0), &small, u64::MAX),
+            [0..1, 1..2]
+        );
     }
 }

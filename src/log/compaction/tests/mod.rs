@@ -4,9 +4,9 @@ mod crashes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use super::{Compacted, CompactionRequest, Pace};
+use crate::bell::Bell;
 use crate::broker::BrokerState;
 use crate::config::{CleanupPolicy, Durability};
 use crate::format::Compression;
@@ -102,7 +102,7 @@ impl Fixture {
             now,
             memory,
             hash_key: (1, 2),
-            stopping: &AtomicBool::new(false),
+            bell: &Bell::default(),
             pace: &Pace::new(None),
         })
     }

@@ -1,5 +1,5 @@
-//! The thread that gives space back: it looks at all partitions every few minutes, and removes what
-//! retention says.
+//! The thread that gives space back: it looks at all partitions every few minutes, compacts the dirty ones,
+//! and removes what retention says.
 //!
 //! ```text
 //!   facts ─▶ decide (log::retention) ─▶ all new starts in one manifest ─▶ raised ─▶ files removed
@@ -16,6 +16,8 @@
 //! Elsewhere: the rules ([`retention`](crate::log::retention)), which time it is
 //! ([`steady_wall`](super::steady_wall)), removing ([`Log::remove_below_start`](crate::log::Log)).
 
+mod compaction;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -25,8 +27,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+pub(super) use self::compaction::CompactionLimits;
 use super::BrokerState;
-use super::registry::{Registry, Storage};
+use super::registry::Registry;
 use super::steady_wall::SteadyWall;
 use crate::bell::Bell;
 use crate::clock::Clock;
@@ -45,7 +48,7 @@ const FIRST_CHECK: Duration = Duration::from_secs(30);
 /// Commits have retention look again within this time.
 const AFTER_COMMIT: Duration = Duration::from_secs(5);
 
-/// The pause after a pass, whoever rings: it takes a twentieth of a core at most.
+/// The pause after a pass, whoever rings: looking takes a twentieth of a core at most.
 const SHORTEST_REST: Duration = Duration::from_millis(100);
 const REST_PER_WORK: u32 = 20;
 
@@ -59,6 +62,7 @@ pub(super) struct Cleaner {
     offsets: Arc<OffsetStore>,
     clock: Arc<dyn Clock>,
     interval: Duration,
+    compaction: CompactionLimits,
     bell: Arc<Bell>,
     /// Held during a pass: there is one at a time.
     wall: Mutex<SteadyWall>,
@@ -76,6 +80,7 @@ impl Cleaner {
         offsets: Arc<OffsetStore>,
         clock: Arc<dyn Clock>,
         interval: Duration,
+        compaction: CompactionLimits,
         bell: Arc<Bell>,
     ) -> Self {
         let wall = Mutex::new(SteadyWall::new(&*clock));
@@ -84,6 +89,7 @@ impl Cleaner {
             offsets,
             clock,
             interval,
+            compaction,
             bell,
             wall,
             failures: Mutex::default(),
@@ -157,27 +163,34 @@ impl Cleaner {
             if self.bell.is_stopped() {
                 return;
             }
-            let began = Instant::now();
             // Failures are kept; there is nobody to tell here.
-            let _ = self.clean();
+            let (_, looked) = self.pass();
             self.bell
-                .rest(SHORTEST_REST.max(began.elapsed().saturating_mul(REST_PER_WORK)));
+                .rest(SHORTEST_REST.max(looked.saturating_mul(REST_PER_WORK)));
             wait = self.interval;
         }
     }
 
     /// One pass over all partitions. Returns the first failure.
     pub(super) fn clean(&self) -> Result<()> {
+        self.pass().0
+    }
+
+    /// The same; says how long it took besides compaction, which comes only when there is enough to do.
+    fn pass(&self) -> (Result<()>, Duration) {
         let mut wall = self.wall.lock();
         let now = wall.now(&*self.clock);
         // What happens from here on calls for another pass.
         self.bell.clear();
         self.committed.store(false, Ordering::Release);
         let mut failures = Failures::new();
+        self.compact(now, &mut failures);
+        let began = Instant::now();
         self.retain(now, &mut failures);
+        let looked = began.elapsed();
         let first = failures.values().next().cloned();
         *self.failures.lock() = failures;
-        first.map_or(Ok(()), Err)
+        (first.map_or(Ok(()), Err), looked)
     }
 
     /// Removes what retention says, of all topics.
