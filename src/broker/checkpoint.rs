@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 use super::BrokerState;
 use super::checkpoints::{
-    CLEAN_MARKER, HIGH_WATERMARKS, LOG_STARTS, META_PROPERTIES, RECOVERY_POINTS, encode_offsets,
+    CLEAN_MARKER, CLEANER_OFFSETS, HIGH_WATERMARKS, LOG_STARTS, META_PROPERTIES, RECOVERY_POINTS,
+    encode_offsets,
 };
 use super::open::confirm_root;
 use super::registry::MANIFEST;
@@ -54,12 +55,13 @@ const PARTIAL: &str = ".partial";
 
 /// The files of a checkpoint, besides those of partitions. There is no lock file among them, as in a
 /// directory that was ever opened.
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     MANIFEST,
     META_PROPERTIES,
     durable_ends::FILE_NAME,
     RECOVERY_POINTS,
     LOG_STARTS,
+    CLEANER_OFFSETS,
     HIGH_WATERMARKS,
     CLEAN_MARKER,
 ];
@@ -213,6 +215,11 @@ impl BrokerState {
         let ends = encode_offsets(&offsets(LogCut::end_offset));
         let mut starts = offsets(LogCut::start);
         starts.retain(|(.., start)| *start > 0);
+        let mut dirty = offsets(LogCut::first_dirty);
+        dirty.retain(|(topic, ..)| self.is_compacted(topic));
+        if !dirty.is_empty() {
+            copier.write(&root.join(CLEANER_OFFSETS), &encode_offsets(&dirty))?;
+        }
         copier.write(&root.join(MANIFEST), &manifest.encode())?;
         let identity = self.root.join(META_PROPERTIES);
         copier.copy(&identity, &root.join(META_PROPERTIES), None)?;

@@ -22,6 +22,8 @@ pub(super) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub(super) const LOG_STARTS: &str = "log-start-offset-checkpoint";
 /// High watermarks.
 pub(super) const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+/// Up to where compacted logs are clean. For Kafka alone: our seals say so.
+pub(super) const CLEANER_OFFSETS: &str = "cleaner-offset-checkpoint";
 /// There only after an orderly close.
 pub(super) const CLEAN_MARKER: &str = ".kafka_cleanshutdown";
 /// Which cluster and node the directory belongs to.
@@ -44,6 +46,10 @@ impl Checkpoint {
 
     fn mentions(&self, topic: &str) -> bool {
         self.0.keys().any(|(known, _)| known == topic)
+    }
+
+    fn is_there(disk: &dyn Disk, path: &Path) -> Result<bool> {
+        Ok(!Self::load(disk, path)?.0.is_empty())
     }
 
     fn load(disk: &dyn Disk, path: &Path) -> Result<Self> {
@@ -113,6 +119,7 @@ pub(super) fn malformed(disk: &dyn Disk, root: &Path) -> Result<Vec<(PathBuf, &'
     for name in [
         RECOVERY_POINTS,
         LOG_STARTS,
+        CLEANER_OFFSETS,
         HIGH_WATERMARKS,
         META_PROPERTIES,
     ] {
@@ -140,9 +147,18 @@ impl BrokerState {
         self.write_checkpoint(LOG_STARTS, |partition| {
             Some(partition.log_start_offset()).filter(|start| *start > 0)
         })?;
+        let is_compacted = self.partitions().iter().any(|it| clean_until(it).is_some());
+        if is_compacted || Checkpoint::is_there(&*self.disk, &self.root.join(CLEANER_OFFSETS))? {
+            self.write_checkpoint(CLEANER_OFFSETS, clean_until)?;
+        }
         self.write_checkpoint(HIGH_WATERMARKS, |partition| {
             Some(partition.high_watermark())
         })
+    }
+
+    pub(super) fn is_compacted(&self, topic: &str) -> bool {
+        let topic = self.topic(topic);
+        topic.is_ok_and(|topic| topic.config.load().cleanup_policy.has_compact())
     }
 
     /// For before a topic is deleted: another one of its name, made later, must not inherit what was
@@ -152,6 +168,12 @@ impl BrokerState {
         if load_recovery_points(&*self.disk, &self.root)?.mentions(topic) {
             self.write_checkpoint(RECOVERY_POINTS, |partition| {
                 stays(partition).then(|| partition.durable_end())
+            })?;
+        }
+        let cleaner_offsets = self.root.join(CLEANER_OFFSETS);
+        if Checkpoint::load(&*self.disk, &cleaner_offsets)?.mentions(topic) {
+            self.write_checkpoint(CLEANER_OFFSETS, |partition| {
+                clean_until(partition).filter(|_| stays(partition))
             })?;
         }
         if load_log_starts(&*self.disk, &self.root)?.mentions(topic) {
@@ -195,4 +217,10 @@ impl BrokerState {
             encode_clean_shutdown(),
         )
     }
+}
+
+/// Of a compacted topic's partition.
+fn clean_until(partition: &PartitionState) -> Option<Offset> {
+    let is_compacted = partition.config().cleanup_policy.has_compact();
+    is_compacted.then(|| partition.log().first_dirty_offset())
 }

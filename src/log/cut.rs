@@ -34,6 +34,8 @@ pub(crate) struct LogCut {
     pub(super) dir: PathBuf,
     /// First readable offset.
     pub(super) start: Offset,
+    /// Everything before was compacted.
+    pub(super) first_dirty: Offset,
     /// Base offsets of the finished segments, in order.
     pub(super) finished: Vec<Offset>,
     /// Where the active segment, and with it the log, ends.
@@ -93,6 +95,7 @@ impl HeldLog<'_> {
             id: log.id().clone(),
             dir: log.dir().to_path_buf(),
             start: log.start_offset(),
+            first_dirty: log.first_dirty_offset(),
             finished: finished
                 .filter(|base| *base < writer.active.base())
                 .collect(),
@@ -121,6 +124,10 @@ impl LogCut {
         self.start
     }
 
+    pub(crate) fn first_dirty(&self) -> Offset {
+        self.first_dirty
+    }
+
     pub(crate) fn end_offset(&self) -> Offset {
         self.end.end_offset
     }
@@ -140,6 +147,7 @@ impl LogCut {
             id: TopicPartition::new("t", 0),
             dir: PathBuf::from("t-0"),
             start: 0,
+            first_dirty: 0,
             finished: finished.to_vec(),
             end: DurablePoint {
                 end_offset,

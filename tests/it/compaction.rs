@@ -186,3 +186,39 @@ fn an_idle_log_is_compacted_once_a_record_has_waited_too_long() {
     broker.run_housekeeping().unwrap();
     assert_eq!(first(&partition), Some(1));
 }
+
+#[test]
+fn kafka_is_told_up_to_where_a_log_is_clean() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cleaner-offset-checkpoint");
+    let broker = builder(&dir).open().unwrap();
+    broker
+        .create_topic("other", TopicConfig::default())
+        .unwrap();
+    let topic = broker.create_topic("t", compacted()).unwrap();
+    let partition = topic.partition(0).unwrap();
+    let mut number = 0_u64;
+    while partition.size_bytes() < 12 << 10 {
+        append(&partition, &format!("k{}", number % 10), "value").unwrap();
+        number += 1;
+    }
+    broker.run_housekeeping().unwrap();
+    let copy = dir.path().with_extension("copy");
+    broker.checkpoint(&copy).unwrap();
+    drop((partition, topic));
+    broker.close().unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    let clean: u64 = text
+        .strip_prefix("0\n1\nt 0 ")
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    assert!(clean > number / 2 && clean < number, "{clean} of {number}");
+    let copied = std::fs::read_to_string(copy.join("cleaner-offset-checkpoint")).unwrap();
+    assert_eq!(copied, text);
+    std::fs::remove_dir_all(copy).unwrap();
+    let broker = builder(&dir).open().unwrap();
+    broker.delete_topic("t").unwrap();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "0\n0\n");
+}

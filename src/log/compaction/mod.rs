@@ -104,13 +104,8 @@ impl Log {
     /// How much of the log is dirty, by these rules.
     pub(crate) fn dirtiness(&self, config: &TopicConfig, now: Timestamp) -> Dirtiness {
         let (segments, facts) = self.finished_segments();
-        let first_dirty_offset = facts
-            .iter()
-            .find(|it| it.clean_until < it.end_offset)
-            .map_or(self.active_base(), |it| it.clean_until.max(it.base))
-            .max(self.start_offset());
         let clean = Dirtiness {
-            first_dirty_offset,
+            first_dirty_offset: self.first_dirty_offset(),
             ..Dirtiness::default()
         };
         let cleanable =
@@ -120,6 +115,15 @@ impl Log {
             is_due: is_due(&segments, &cleanable, config, now),
             ..clean
         })
+    }
+
+    /// Everything readable before was compacted.
+    pub(crate) fn first_dirty_offset(&self) -> Offset {
+        let (_, facts) = self.finished_segments();
+        let dirty = facts.iter().find(|it| it.clean_until < it.end_offset);
+        dirty
+            .map_or(self.active_base(), |it| it.clean_until.max(it.base))
+            .max(self.start_offset())
     }
 
     /// True if the active segment holds a record that has waited for `max.compaction.lag.ms`: it is to be
