@@ -18,6 +18,7 @@ mod cut_files;
 mod damage;
 pub(crate) mod durable_ends;
 mod epochs;
+mod failure;
 mod fetch;
 mod group_commit;
 mod index;
@@ -55,6 +56,7 @@ pub(crate) use self::cut_files::LinkedCut;
 pub(crate) use self::durable_ends::Next;
 use self::durable_ends::{DurableEnd, DurablePoint};
 use self::epochs::Epochs;
+use self::failure::{Failure, Readable};
 pub(crate) use self::fetch::{Cursor, FetchedBatch, Peeked};
 pub(crate) use self::group_commit::GroupCommit;
 use self::open_segments::OpenSegments;
@@ -78,22 +80,6 @@ pub(crate) struct Appended {
     pub(crate) end_offset: Offset,
     /// The time of the append, if the topic stamps records with it; else the records keep theirs.
     pub(crate) log_append_time: Option<Timestamp>,
-}
-
-/// Why nothing is written any more.
-#[derive(Debug)]
-struct Failure {
-    cause: String,
-    /// What readers may see: of the rest nobody knows whether it will ever be on the device.
-    readable: Readable,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Readable {
-    /// All good batches: a write failed, and that says nothing of those before it.
-    Written,
-    /// What an earlier sync covered: a sync failed.
-    Durable,
 }
 
 /// See the module's description.
@@ -359,57 +345,8 @@ impl Log {
         self.epochs.store(Arc::new(epochs.clone()));
     }
 
-    /// Stops the log after a failed sync: what is on disk is unknown now.
-    fn fail(&self, cause: &Error) -> Error {
-        self.stop(cause, Readable::Durable)
-    }
-
-    /// Stops the log after a failed write: what is behind the last good batch is unknown now.
-    fn fail_write(&self, cause: &Error) -> Error {
-        self.stop(cause, Readable::Written)
-    }
-
-    fn stop(&self, cause: &Error, readable: Readable) -> Error {
-        let cause_text = cause.to_string();
-        let _ = self.failure.set(Failure {
-            cause: cause_text,
-            readable,
-        });
-        self.commit.wake_all();
-        self.check_failure().err().unwrap_or_else(|| cause.clone())
-    }
-
-    /// `Err(StorageFailed)` if a write or sync failed since the log was opened.
-    pub(crate) fn check_failure(&self) -> Result<()> {
-        match self.failure.get() {
-            None => Ok(()),
-            Some(failure) => Err(Error::StorageFailed {
-                partition: self.id.to_string(),
-                cause: failure.cause.clone(),
-            }),
-        }
-    }
-
-    fn check_writable(&self) -> Result<()> {
-        self.check_failure()?;
-        self.damage
-            .get()
-            .map_or(Ok(()), |damage| Err(damage.clone()))
-    }
-
     fn swaps(&self) -> u64 {
         self.swaps.load(Ordering::Acquire)
-    }
-
-    /// What makes appends be refused, if anything does.
-    pub(crate) fn damage(&self) -> Option<&Error> {
-        self.damage.get()
-    }
-
-    /// The damage that took the end of the log, if it ends before where it once did.
-    fn lost_end(&self) -> Option<&Error> {
-        let is_lost = self.former_end > self.end_offset();
-        self.damage().filter(|_| is_lost)
     }
 
     /// Moves the start forward; returns whether it moved. The caller has written the new start down.
