@@ -260,6 +260,38 @@
 //! # }
 //! ```
 //!
+//! # Tables
+//!
+//! With [`CleanupPolicy::Compact`] the latest record of each key stays for ever, at its offset; earlier ones
+//! go, and so does, after [a time](TopicConfig::delete_retention_ms), a key whose latest record has no value.
+//! Whoever reads such a topic from its start has the table. Finished segments are compacted in the
+//! background, once [enough of a log is new](TopicConfig::min_cleanable_dirty_ratio).
+//!
+//! ```
+//! # fn main() -> streamlog::Result<()> {
+//! use streamlog::{Broker, CleanupPolicy, Position, Record, TopicConfig};
+//! # use streamlog::sim::SimDisk;
+//!
+//! let builder = Broker::builder("data").background(false); // a test that compacts when it says so
+//! # let builder = builder.storage(SimDisk::new());
+//! let broker = builder.open()?;
+//! let table = TopicConfig::default()
+//!     .cleanup_policy(CleanupPolicy::Compact)
+//!     .segment_bytes(1 << 10); // small, so that there is a finished one
+//! let log = broker.create_topic("user-emails", table)?.partition(0)?;
+//! for change in 0..100 {
+//!     let address = format!("{change}@example.com");
+//!     log.append(&[Record::to("user-emails").key("alice").value(&address)])?;
+//! }
+//! broker.run_housekeeping()?;
+//! let mut reader = log.reader(Position::Earliest)?;
+//! let first = reader.next()?.map(|record| record.offset());
+//! assert!(first > Some(50)); // the others are gone; the latest one is still at offset 99
+//! assert_eq!(log.high_watermark(), 100);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Configuration
 //!
 //! Every setting has Kafka's name, as a typed method and, for topics, as text; defaults are Kafka's

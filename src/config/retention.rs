@@ -81,7 +81,7 @@ impl TopicConfig {
     }
 
     /// How long a tombstone stays after the first compaction that met it, so that readers who are
-    /// behind learn of the deletion. Default 1 day. Stored, without effect in this version.
+    /// behind learn of the deletion. Default 1 day.
     ///
     /// Kafka's `delete.retention.ms`.
     #[must_use]
@@ -90,7 +90,8 @@ impl TopicConfig {
         self
     }
 
-    /// How long a record is safe from compaction. Default 0. Stored, without effect in this version.
+    /// How long a record is safe from compaction, by its timestamp: a reader that is less behind sees every
+    /// record. Default 0; the segment that is being written to is never compacted.
     ///
     /// Kafka's `min.compaction.lag.ms`; not more than `max.compaction.lag.ms`.
     #[must_use]
@@ -100,7 +101,7 @@ impl TopicConfig {
     }
 
     /// How long a record may stay uncompacted, whatever the dirty ratio; `None`, the default, is for
-    /// ever. Stored, without effect in this version.
+    /// ever. What an idle topic holds is finished for it, so this also bounds how long a deleted value is kept.
     ///
     /// Kafka's `max.compaction.lag.ms`. `None` is 9223372036854775807.
     #[must_use]
@@ -110,8 +111,7 @@ impl TopicConfig {
     }
 
     /// Which part of a log must be new since the last compaction before the next, from 0 to 1.
-    /// Default 0.5. Lower keeps less that is superseded, and rewrites more often. Stored, without
-    /// effect in this version.
+    /// Default 0.5. Lower keeps less that is superseded, and rewrites more often.
     ///
     /// Kafka's `min.cleanable.dirty.ratio`.
     #[must_use]
