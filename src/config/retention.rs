@@ -13,8 +13,10 @@ use super::{CleanupPolicy, RetentionConsumed, TopicConfig};
 /// Who holds records keeps them; who reads on below the new start of the log is told so
 /// ([`OffsetOutOfRange`](crate::Error::OffsetOutOfRange)).
 impl TopicConfig {
-    /// How old records go. Default [`CleanupPolicy::Delete`]. Of [`CleanupPolicy::Compact`] only that
-    /// nothing is removed by time or size has effect in this version: compaction itself comes later.
+    /// How old records go. Default [`CleanupPolicy::Delete`].
+    ///
+    /// A topic with [`CleanupPolicy::Compact`] takes no records without a key. If it has some, because its
+    /// policy was another before, the first compaction drops them, as Kafka does.
     ///
     /// Kafka's `cleanup.policy`.
     #[must_use]

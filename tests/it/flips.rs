@@ -6,6 +6,8 @@
 //! open a copy with that bit flipped, read everything
 //! in every way, compare with what was written, and note what became of it.
 
+mod compacted;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
