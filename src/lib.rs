@@ -447,7 +447,10 @@ pub use broker::{
     VerifyReport, salvage,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use config::{CleanupPolicy, Durability, RetentionConsumed, TopicConfig};
+pub use config::{
+    CleanupPolicy, ConfigEntry, ConfigOp, ConfigSource, Durability, RetentionConsumed, TopicConfig,
+    TopicConfigValues,
+};
 pub use consumer::{
     Consumer, ConsumerBuilder, ConsumerRecord, Header, RebalanceListener, RecordHeaders, Records,
     RecordsIter, WakeupHandle,

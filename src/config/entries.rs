@@ -179,24 +179,34 @@ const REPLICATION: &[&str] = &[
     "unclean.leader.election.enable",
 ];
 
+/// Those that are lists of words.
+const LISTS: &[&str] = &["cleanup.policy", "retention.consumed"];
+
+pub(super) fn is_list(key: &str) -> bool {
+    LISTS.contains(&key)
+}
+
 pub(super) fn find(key: &str) -> Option<&'static Entry> {
     ENTRIES.iter().find(|entry| entry.key == key)
 }
 
 /// Sets one config by its name. Blanks around the value do not count, as for Kafka.
 pub(super) fn set(config: &mut TopicConfig, key: &str, value: &str) -> Result<()> {
-    let reason = match find(key) {
-        None => why_unknown(key),
-        Some(entry) => match (entry.parse)(config, value.trim()) {
-            Ok(()) => return Ok(()),
-            Err(allowed) => format!("it must be {allowed}"),
-        },
-    };
-    Err(Error::InvalidConfig {
+    let entry = find(key).ok_or_else(|| unknown(key, value))?;
+    (entry.parse)(config, value.trim()).map_err(|allowed| Error::InvalidConfig {
         key: key.to_owned(),
         value: value.to_owned(),
-        reason,
+        reason: format!("it must be {allowed}"),
     })
+}
+
+/// Refuses a name that is none.
+pub(super) fn unknown(key: &str, value: &str) -> Error {
+    Error::InvalidConfig {
+        key: key.to_owned(),
+        value: value.to_owned(),
+        reason: why_unknown(key),
+    }
 }
 
 /// What was set by typed setters must also be what could be set by name.
