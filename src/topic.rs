@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::broker::BrokerState;
-use crate::config::TopicConfig;
+use crate::config::{TopicConfig, is_internal};
 use crate::error::{Error, Result};
 use crate::format::topic_id::TopicId;
 use crate::partition::{Partition, PartitionState};
@@ -15,6 +15,8 @@ use crate::partition::{Partition, PartitionState};
 pub(crate) struct TopicState {
     pub(crate) name: Arc<str>,
     pub(crate) id: TopicId,
+    /// Kafka wrote it, before we did.
+    pub(crate) adopted: bool,
     /// Rises from topic to topic while the broker is open; 0 for those that were there before.
     pub(crate) serial: u64,
     pub(crate) config: Arc<ArcSwap<TopicConfig>>,
@@ -71,6 +73,16 @@ impl Topic {
     /// and made again has another one.
     pub fn id(&self) -> String {
         self.state.id.to_string()
+    }
+
+    /// True for a topic that the broker keeps for itself (`__consumer_offsets`).
+    pub fn is_internal(&self) -> bool {
+        is_internal(self.name())
+    }
+
+    /// True if the topic was found in a directory that Apache Kafka wrote.
+    pub fn is_adopted(&self) -> bool {
+        self.state.adopted
     }
 
     /// The configuration in force.

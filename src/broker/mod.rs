@@ -6,6 +6,7 @@
 //!   close:  flush producers ─▶ sync and close logs ─▶ checkpoints ─▶ clean marker ─▶ unlock
 //! ```
 
+mod admin;
 mod adopt;
 mod builder;
 mod checkpoint;
@@ -39,7 +40,7 @@ pub use verify::{Finding, Severity, VerifyProgress, VerifyReport};
 use self::cleaner::Cleaner;
 use self::registry::Registry;
 use crate::clock::Clock;
-use crate::config::{Durability, TopicConfig, is_internal};
+use crate::config::{Durability, TopicConfig};
 use crate::consumer::ConsumerBuilder;
 use crate::disk::sim::SimDisk;
 use crate::disk::{DirLock, Disk};
@@ -145,10 +146,9 @@ impl Broker {
 
     /// All topics by name, without internal ones (`__consumer_offsets`).
     pub fn topics(&self) -> Vec<Topic> {
-        let all = self.state.topics().into_iter();
-        all.filter(|topic| !is_internal(&topic.name))
-            .map(|topic| self.topic_handle(topic))
-            .collect()
+        let mut topics = self.all_topics();
+        topics.retain(|topic| !topic.is_internal());
+        topics
     }
 
     fn topic_handle(&self, state: Arc<TopicState>) -> Topic {
@@ -157,7 +157,8 @@ impl Broker {
 
     /// Replaces a topic's configuration; it is in force when this returns, and after any crash. If
     /// `config` asks for more partitions than there are, they are added; partitions are never
-    /// removed. To change one setting, start from [`Topic::config`].
+    /// removed. To change some settings and leave the others as they are, use
+    /// [`alter_topic_config`](Self::alter_topic_config).
     ///
     /// # Errors
     /// `UnknownTopic`; `InvalidConfig`.

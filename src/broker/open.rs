@@ -275,17 +275,21 @@ fn raise_producer_ids(mut manifest: Manifest, topics: &Topics) -> Manifest {
     manifest
 }
 
+/// A topic's configuration, as the manifest has it.
+pub(super) fn configuration(stored: &ManifestTopic) -> Result<TopicConfig> {
+    let config = TopicConfig::default().partitions(stored.partitions);
+    let mut entries = stored.config.iter();
+    entries.try_fold(config, |config, (key, value)| config.set(key, value))
+}
+
 /// A topic without its partitions.
 pub(super) fn new_topic(stored: &ManifestTopic, serial: u64) -> Result<TopicState> {
-    let mut config = TopicConfig::default();
-    for (key, value) in &stored.config {
-        config = config.set(key, value)?;
-    }
     Ok(TopicState {
         name: stored.name.as_str().into(),
         id: stored.id,
+        adopted: stored.adopted,
         serial,
-        config: Arc::new(ArcSwap::from_pointee(config.partitions(stored.partitions))),
+        config: Arc::new(ArcSwap::from_pointee(configuration(stored)?)),
         partitions: ArcSwap::default(),
     })
 }

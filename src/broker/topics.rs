@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::BrokerState;
 use super::checkpoints::Checkpoint;
-use super::open::{Opening, new_topic};
+use super::open::{Opening, configuration, new_topic};
 use super::registry::{Topics, find};
-use crate::config::{TopicConfig, topic_names_collide, validate_topic_name};
+use crate::config::{ConfigOp, TopicConfig, topic_names_collide, validate_topic_name};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, ManifestTopic};
@@ -18,15 +18,7 @@ impl BrokerState {
         validate_topic_name(name)?;
         config.validate()?;
         let change = |manifest: &mut Manifest, id| {
-            let deleting = self.deleting.lock();
-            let existing = manifest.topics.iter().map(|topic| &topic.name);
-            let mut names = existing.chain(&*deleting);
-            if let Some(known) = names.find(|known| topic_names_collide(known, name)) {
-                return Err(Error::TopicExists {
-                    topic: known.clone(),
-                });
-            }
-            drop(deleting);
+            self.check_free(name, &manifest.topics)?;
             manifest.topics.push(ManifestTopic {
                 name: name.to_owned(),
                 id,
@@ -56,6 +48,26 @@ impl BrokerState {
         Ok(topic)
     }
 
+    /// What making this topic would refuse, without making it.
+    pub(super) fn validate_topic(&self, name: &str, config: &TopicConfig) -> Result<()> {
+        validate_topic_name(name)?;
+        config.validate()?;
+        self.registry
+            .while_unchanged(|manifest, _| self.check_free(name, &manifest.topics))
+    }
+
+    /// `Err(TopicExists)` if a topic has the name, or one too like it, or had it and is not quite gone.
+    fn check_free(&self, name: &str, topics: &[ManifestTopic]) -> Result<()> {
+        let deleting = self.deleting.lock();
+        let mut names = topics.iter().map(|topic| &topic.name).chain(&*deleting);
+        match names.find(|known| topic_names_collide(known, name)) {
+            Some(known) => Err(Error::TopicExists {
+                topic: known.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// Makes an internal topic if it is missing; returns it.
     pub(crate) fn internal_topic(
         &self,
@@ -80,8 +92,32 @@ impl BrokerState {
             Ok(())
         };
         self.change_topic(name, change)?;
+        self.was_altered(config);
+        Ok(())
+    }
+
+    /// Retention goes by the new configuration at once.
+    fn was_altered(&self, config: &TopicConfig) {
         let _ = self.look_after(config);
         self.cleaner.ring();
+    }
+
+    /// Takes all steps or none, from the configuration that is in force when they are written down.
+    pub(super) fn alter_topic_config(&self, name: &str, ops: &[ConfigOp]) -> Result<()> {
+        let change = |manifest: &mut Manifest, _| {
+            let stored = find(manifest, name)?;
+            let mut config = configuration(stored)?;
+            for op in ops {
+                config = config.apply(op)?;
+            }
+            config.validate()?;
+            stored.config = stored_config(&config);
+            Ok(())
+        };
+        self.change_topic(name, change)?;
+        if let Ok(topic) = self.topic(name) {
+            self.was_altered(&topic.config.load());
+        }
         Ok(())
     }
 
