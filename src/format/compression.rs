@@ -45,13 +45,13 @@ pub enum Compression {
     /// Not compressed. The default of producers; on a topic, batches are stored uncompressed
     /// whatever the producer sent. Kafka's topics call it `uncompressed`, its producers `none`.
     None,
-    /// Gzip at zlib's default level: small, and slow to write. Needs the crate feature `gzip`.
+    /// Gzip, by default at zlib's default level: small, and slow to write. Needs the crate feature `gzip`.
     Gzip,
     /// Snappy: fast, and least small. Needs the crate feature `snappy`.
     Snappy,
     /// LZ4: the fastest to read. Needs the crate feature `lz4`.
     Lz4,
-    /// Zstandard at level 3: about as small as gzip at a fraction of its cost. Needs the crate
+    /// Zstandard, by default at level 3: about as small as gzip at a fraction of its cost. Needs the crate
     /// feature `zstd`.
     Zstd,
 }
@@ -164,23 +164,52 @@ pub(crate) enum DecompressError {
 
 const TOO_LARGE: DecompressError = DecompressError::Invalid("decompresses to more than is allowed");
 
-/// Appends the compressed `input` to `output`.
+/// How hard the codecs try, where that can be chosen. The default is Kafka's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Levels {
+    /// 1 (fast) to 9 (small), or -1.
+    pub(crate) gzip: i32,
+    /// -131072 (fast) to 22 (small).
+    pub(crate) zstd: i32,
+}
+
+impl Default for Levels {
+    fn default() -> Self {
+        Self { gzip: -1, zstd: 3 }
+    }
+}
+
+/// Appends the compressed `input` to `output`, at the default level.
 ///
 /// [`Error::UnsupportedCompression`] if the codec is compiled out.
 pub(crate) fn compress(codec: Codec, input: &[u8], output: &mut Vec<u8>) -> Result<()> {
+    compress_at(Levels::default(), codec, input, output)
+}
+
+/// Appends the compressed `input` to `output`; errors as for [`compress`].
+#[allow(
+    unused_variables,
+    reason = "where the codecs with levels are compiled out"
+)]
+pub(crate) fn compress_at(
+    levels: Levels,
+    codec: Codec,
+    input: &[u8],
+    output: &mut Vec<u8>,
+) -> Result<()> {
     let compressed = match codec {
         Codec::None => {
             output.extend_from_slice(input);
             Ok(())
         }
         #[cfg(feature = "gzip")]
-        Codec::Gzip => gzip::compress(input, output),
+        Codec::Gzip => gzip::compress(levels.gzip, input, output),
         #[cfg(feature = "snappy")]
         Codec::Snappy => snappy::compress(input, output),
         #[cfg(feature = "lz4")]
         Codec::Lz4 => lz4::compress(input, output),
         #[cfg(feature = "zstd")]
-        Codec::Zstd => zstd::compress(input, output),
+        Codec::Zstd => zstd::compress(levels.zstd, input, output),
         #[allow(unreachable_patterns, reason = "reached where a codec is compiled out")]
         missing => {
             return Err(Error::UnsupportedCompression {

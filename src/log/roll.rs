@@ -3,8 +3,11 @@
 //! The old segment is synced before the new file exists. The new file's name in the directory is the
 //! commit point. Elsewhere: who decides to roll early (`partition`), appending ([`writer`](super::writer)).
 
+use std::hash::Hasher;
 use std::sync::Arc;
 use std::time::Duration;
+
+use siphasher::sip::SipHasher13;
 
 use super::Log;
 use super::durable_ends::Next;
@@ -20,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::format::batch::BatchHeader;
 use crate::format::producer_snapshot;
 use crate::format::seal::{self, FrameDigest, Seal};
+use crate::format::topic_id::TopicId;
 use crate::record::{Offset, Timestamp};
 
 /// Producers that wrote nothing for this long are forgotten, at the next roll: a day, Kafka's
@@ -28,6 +32,40 @@ const PRODUCER_EXPIRATION: Duration = Duration::from_secs(86_400);
 
 /// Segments of at least this size are rolled early: of smaller ones, a sixteenth is not worth it.
 const SMALLEST_ROLLED_EARLY: u64 = 8 << 20;
+
+/// Where a partition's segments draw their jitter from: the same for a segment whenever it is asked, and
+/// different from partition to partition, since the ids of topics are random.
+#[derive(Debug)]
+pub(super) struct Jitter(SipHasher13);
+
+impl Jitter {
+    pub(super) fn of(topic: TopicId, partition: u32) -> Self {
+        let mut hasher = SipHasher13::new_with_key(&topic.0);
+        hasher.write_u32(partition);
+        Self(hasher)
+    }
+
+    fn draw(&self, segment: Offset) -> u64 {
+        let mut hasher = self.0;
+        hasher.write_u64(segment);
+        hasher.finish()
+    }
+}
+
+/// How long a segment takes records, by `segment.ms` and what else bounds it, less a jitter
+/// if there is one.
+fn longest_age(config: &TopicConfig, draw: impl FnOnce() -> u64) -> Duration {
+    let compacted = config.cleanup_policy.has_compact();
+    let overdue = config.max_compaction_lag_ms.filter(|_| compacted);
+    let longest = overdue.map_or(config.segment_ms, |lag| lag.min(config.segment_ms));
+    let bound = millis(longest.min(config.segment_jitter_ms));
+    let jitter = if bound == 0 { 0 } else { draw() % bound };
+    longest.saturating_sub(Duration::from_millis(jitter))
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
 
 impl Log {
     /// Goes on in a new segment, unless the active one is empty.
@@ -73,8 +111,8 @@ impl Writer {
             }
             _ => context.now.saturating_sub(self.active_since),
         };
-        let too_old =
-            u128::try_from(waited).is_ok_and(|waited| waited > config.segment_ms.as_millis());
+        let longest = longest_age(config, || self.jitter.draw(self.active.base()));
+        let too_old = u128::try_from(waited).is_ok_and(|waited| waited > longest.as_millis());
         let out_of_range =
             header.last_offset() - self.active.base() > i32::MAX.unsigned_abs().into();
         too_large || too_old || out_of_range || self.index_full
@@ -214,5 +252,70 @@ impl Writer {
         write_anew(log.disk(), &path, &snapshot)?;
         self.unsynced_files.push(path);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::CleanupPolicy;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn without_jitter_a_segment_takes_records_for_segment_ms() {
+        let config = TopicConfig::default().segment_ms(MINUTE);
+        for drawn in 0..100 {
+            assert_eq!(longest_age(&config, || drawn), MINUTE);
+        }
+    }
+
+    #[test]
+    fn the_jitter_is_below_its_bound_and_differs() {
+        let second = Duration::from_secs(1);
+        let config = TopicConfig::default()
+            .segment_ms(MINUTE)
+            .segment_jitter_ms(second);
+        let jitter = Jitter::of(TopicId([7; 16]), 0);
+        let age = |base| longest_age(&config, || jitter.draw(base));
+        let mut ages: Vec<_> = (0..100).map(age).collect();
+        assert!(
+            ages.iter()
+                .all(|age| *age + second > MINUTE && *age <= MINUTE)
+        );
+        ages.sort();
+        ages.dedup();
+        assert!(ages.len() > 80, "{ages:?}");
+    }
+
+    #[test]
+    fn a_jitter_beyond_segment_ms_leaves_some_time() {
+        let config = TopicConfig::default()
+            .segment_ms(Duration::from_millis(2))
+            .segment_jitter_ms(MINUTE);
+        for drawn in 0..100 {
+            assert!(!longest_age(&config, || drawn).is_zero());
+        }
+    }
+
+    #[test]
+    fn what_must_be_compacted_in_time_is_finished_in_time() {
+        let lag = Duration::from_secs(1);
+        let config = TopicConfig::default()
+            .segment_ms(MINUTE)
+            .max_compaction_lag_ms(Some(lag));
+        assert_eq!(longest_age(&config, || 0), MINUTE);
+        let compacted = config.cleanup_policy(CleanupPolicy::CompactAndDelete);
+        assert_eq!(longest_age(&compacted, || 0), lag);
+        let longer = compacted.max_compaction_lag_ms(Some(2 * MINUTE));
+        assert_eq!(longest_age(&longer, || 0), MINUTE);
+    }
+
+    #[test]
+    fn partitions_draw_apart_and_a_segment_always_the_same() {
+        let draw = |topic, partition| Jitter::of(TopicId([topic; 16]), partition).draw(5);
+        assert_ne!(draw(7, 0), draw(7, 1));
+        assert_ne!(draw(7, 0), draw(8, 0));
+        assert_eq!(draw(7, 0), draw(7, 0));
     }
 }

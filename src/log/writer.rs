@@ -14,6 +14,7 @@ use super::epochs::Epochs;
 use super::index::{IndexBuilder, IndexedBatch};
 use super::names::FileKind;
 use super::producer_state::{ProducerState, Verdict};
+use super::roll::Jitter;
 use super::segment::Segment;
 use super::staging::Staged;
 use super::zero_ahead::ZeroAhead;
@@ -67,6 +68,8 @@ pub(super) struct Writer {
     pub(super) first_timestamp: Option<Timestamp>,
     /// Wall-clock time at which the segment became active, for batches without timestamps.
     pub(super) active_since: Timestamp,
+    /// For `segment.jitter.ms`.
+    pub(super) jitter: Jitter,
     pub(super) leader_epoch: i32,
     pub(super) epochs: Epochs,
     pub(super) producers: ProducerState,

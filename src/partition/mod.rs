@@ -13,6 +13,7 @@ use crate::config::{Durability, TopicConfig};
 use crate::error::{Error, Result};
 use crate::format::Compression;
 use crate::format::batch::{BatchBuilder, HEADER_LEN, ProducerStamp};
+use crate::format::compression::Levels;
 use crate::log::{AppendContext, Next};
 pub(crate) use crate::log::{Appended, Cursor, FetchedBatch, Peeked};
 use crate::reader::Reader;
@@ -25,10 +26,13 @@ const FIRST_BUILDER_BYTES: usize = 4 << 10;
 const LARGEST_WARM_BUILDER: usize = 256 << 10;
 
 thread_local! {
-    /// A warm builder for [`Partition::append`], with the codec it was made for. A thread's own, so that
+    /// A warm builder for [`Partition::append`], with what it was made for. A thread's own, so that
     /// threads share nothing but the log's mutex.
-    static BUILDER: RefCell<Option<(Compression, BatchBuilder)>> = const { RefCell::new(None) };
+    static BUILDER: RefCell<Option<(Codec, BatchBuilder)>> = const { RefCell::new(None) };
 }
+
+/// Of batches that no producer chose a codec for.
+type Codec = (Compression, Levels);
 
 /// A partition of a topic: an append-only sequence of records with offsets 0, 1, 2, …
 ///
@@ -187,8 +191,9 @@ impl Partition {
 
 /// Lends out the thread's warm builder.
 #[inline]
-fn with_builder<T>(codec: Compression, build: impl FnOnce(&mut BatchBuilder) -> T) -> T {
-    let cold = || BatchBuilder::new(FIRST_BUILDER_BYTES, codec);
+fn with_builder<T>(codec: Codec, build: impl FnOnce(&mut BatchBuilder) -> T) -> T {
+    let (compression, levels) = codec;
+    let cold = || BatchBuilder::with_levels(FIRST_BUILDER_BYTES, compression, levels);
     BUILDER.with(|warm| {
         // Lent out already to whoever woke a reader that appends on this thread.
         let Ok(mut warm) = warm.try_borrow_mut() else {
@@ -208,11 +213,10 @@ fn with_builder<T>(codec: Compression, build: impl FnOnce(&mut BatchBuilder) -> 
     })
 }
 
-/// The codec of batches that no producer chose one for.
-fn codec_of(config: &TopicConfig) -> Compression {
+fn codec_of(config: &TopicConfig) -> Codec {
     match config.compression {
-        Compression::Producer => Compression::None,
-        codec => codec,
+        Compression::Producer => (Compression::None, Levels::default()),
+        demanded => (demanded, config.compression_levels()),
     }
 }
 

@@ -32,6 +32,7 @@ use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::format::Compression;
 use crate::format::batch::{BatchBuilder, ProducerStamp};
+use crate::format::compression::Levels;
 use crate::format::record::Encoding;
 use crate::partition::{PartitionState, Rules};
 use crate::record::{Offset, Record, Timestamp};
@@ -69,7 +70,7 @@ struct OpenBatch {
     partition: Option<Arc<PartitionState>>,
     builder: BatchBuilder,
     /// What the builder does; `None` while it has no buffer.
-    compression: Option<Compression>,
+    compression: Option<(Compression, Levels)>,
     /// Of the batch in the builder; `None` while that is empty.
     receipt: Option<Arc<Receipt>>,
     receipts: ReceiptPool,
@@ -254,12 +255,13 @@ impl Accumulator {
         let config = open.partition.as_ref().ok_or(RETIRED)?.config();
         open.rules = Rules::of(&config, self.shared.broker.clock().wall());
         let compression = match config.compression {
-            Compression::Producer => settings.compression,
-            demanded => demanded,
+            Compression::Producer => (settings.compression, Levels::default()),
+            demanded => (demanded, config.compression_levels()),
         };
         if open.compression != Some(compression) {
             let capacity = settings.batch_size.min(open.rules.max_batch_bytes);
-            open.builder = BatchBuilder::new(capacity, compression);
+            let (codec, levels) = compression;
+            open.builder = BatchBuilder::with_levels(capacity, codec, levels);
             open.compression = Some(compression);
         }
         Ok(())

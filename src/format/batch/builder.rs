@@ -2,7 +2,7 @@
 
 use super::{Attributes, BatchHeader, HEADER_LEN};
 use crate::format::Compression;
-use crate::format::compression::{Codec, compress};
+use crate::format::compression::{Codec, Levels, compress_at};
 use crate::format::record::Encoding;
 use crate::record::Headers;
 use crate::{Error, Result};
@@ -40,6 +40,7 @@ pub(crate) struct BatchBuilder {
     /// The same compressed, filled by `finish`.
     compressed: Vec<u8>,
     codec: Codec,
+    levels: Levels,
     count: u32,
     next_offset_delta: u32,
     /// Of the first record, unless it was set before.
@@ -48,13 +49,20 @@ pub(crate) struct BatchBuilder {
 }
 
 impl BatchBuilder {
-    /// Takes `capacity` bytes at once. [`Compression::Producer`] means no compression here.
+    /// Takes `capacity` bytes at once. [`Compression::Producer`] means no compression here; levels are
+    /// the defaults.
     pub(crate) fn new(capacity: usize, compression: Compression) -> Self {
+        Self::with_levels(capacity, compression, Levels::default())
+    }
+
+    /// As [`Self::new`], with levels.
+    pub(crate) fn with_levels(capacity: usize, compression: Compression, levels: Levels) -> Self {
         Self {
             plain: vec![0; capacity.max(HEADER_LEN)],
             end: HEADER_LEN,
             compressed: Vec::new(),
             codec: compression.codec().unwrap_or(Codec::None),
+            levels,
             count: 0,
             next_offset_delta: 0,
             base_timestamp: None,
@@ -259,7 +267,7 @@ impl BatchBuilder {
         self.compressed.clear();
         self.compressed.resize(HEADER_LEN, 0);
         let records = &self.plain[HEADER_LEN..self.end];
-        compress(self.codec, records, &mut self.compressed)?;
+        compress_at(self.levels, self.codec, records, &mut self.compressed)?;
         Ok(if self.compressed.len() < self.end {
             self.codec
         } else {

@@ -8,7 +8,7 @@
 //! Elsewhere: which records are kept (`log::compaction`).
 
 use super::{Attributes, BatchHeader, BatchView, HEADER_LEN};
-use crate::format::compression::{Codec, DecompressError, compress, decompress};
+use crate::format::compression::{Codec, DecompressError, Levels, compress_at, decompress};
 use crate::format::record::{RecordView, check_records, take_record};
 use crate::format::varint::{
     length_size, take_length, take_varlong, varlong_size, write_length, write_varlong,
@@ -58,6 +58,7 @@ pub(crate) fn records_of<'a>(
 /// Takes records out of batches, in buffers that are used again.
 #[derive(Debug, Default)]
 pub(crate) struct Retainer {
+    levels: Levels,
     plain: Vec<u8>,
     compressed: Vec<u8>,
 }
@@ -72,6 +73,14 @@ struct Kept<'a> {
 }
 
 impl Retainer {
+    /// Batches stay in their codec, at these levels.
+    pub(crate) fn at(levels: Levels) -> Self {
+        Self {
+            levels,
+            ..Self::default()
+        }
+    }
+
     /// Keeps those records that `keep` wants, which is told the offset of each. `records` are those of
     /// [`records_of`].
     ///
@@ -150,7 +159,12 @@ impl Retainer {
         } else {
             self.compressed.clear();
             self.compressed.resize(HEADER_LEN, 0);
-            compress(codec, &self.plain[HEADER_LEN..], &mut self.compressed)?;
+            compress_at(
+                self.levels,
+                codec,
+                &self.plain[HEADER_LEN..],
+                &mut self.compressed,
+            )?;
             &mut self.compressed
         };
         let size = i32::try_from(batch.len())

@@ -14,10 +14,15 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 static COMPRESSORS: Pool<Compress> = Pool::new();
 
 /// Appends one member. Deflate alone is flate2's, because its gzip writer cannot be used again.
-pub(super) fn compress(input: &[u8], output: &mut Vec<u8>) -> io::Result<()> {
+/// Level -1, and all that is none of 1 to 9, is zlib's own choice.
+pub(super) fn compress(level: i32, input: &[u8], output: &mut Vec<u8>) -> io::Result<()> {
+    let effort = || match u32::try_from(level) {
+        Ok(level @ 1..=9) => Compression::new(level),
+        _ => Compression::default(),
+    };
     let mut compressor = COMPRESSORS
-        .take()
-        .unwrap_or_else(|| Compress::new(Compression::default(), false));
+        .take(level)
+        .unwrap_or_else(|| Compress::new(effort(), false));
     output.extend_from_slice(&HEADER);
     deflate(&mut compressor, input, output)?;
     output.extend_from_slice(&crc32fast::hash(input).to_le_bytes());
@@ -25,7 +30,7 @@ pub(super) fn compress(input: &[u8], output: &mut Vec<u8>) -> io::Result<()> {
     let [a, b, c, d, ..] = (input.len() as u64).to_le_bytes();
     output.extend_from_slice(&[a, b, c, d]);
     compressor.reset();
-    COMPRESSORS.give_back(compressor);
+    COMPRESSORS.give_back(level, compressor);
     Ok(())
 }
 

@@ -1,11 +1,12 @@
 //! The LZ4 frame format, as Kafka's clients write it: blocks of 64 KiB, each independent of the
-//! others, without checksums of blocks or content.
+//! others, without checksums of blocks or content. There is one level, the fast one, which is also Kafka's
+//! default.
 
 use std::io::{self, BufRead, Read, Write};
 
 use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
 
-use super::pool::Pool;
+use super::pool::{ANY_LEVEL, Pool};
 use super::{DecompressError, TOO_LARGE};
 
 const MAGIC: [u8; 4] = 0x184d_2204_u32.to_le_bytes();
@@ -18,7 +19,7 @@ pub(super) fn compress(input: &[u8], output: &mut Vec<u8>) -> io::Result<()> {
     let mut encoder = if input.is_empty() {
         new_encoder()
     } else {
-        ENCODERS.take().unwrap_or_else(new_encoder)
+        ENCODERS.take(ANY_LEVEL).unwrap_or_else(new_encoder)
     };
     // The encoder appends to the vector that it owns, so lend it ours.
     std::mem::swap(encoder.get_mut(), output);
@@ -27,7 +28,7 @@ pub(super) fn compress(input: &[u8], output: &mut Vec<u8>) -> io::Result<()> {
         .and_then(|()| Ok(encoder.try_finish()?));
     std::mem::swap(encoder.get_mut(), output);
     result?;
-    ENCODERS.give_back(encoder);
+    ENCODERS.give_back(ANY_LEVEL, encoder);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::io;
 
 use snap::raw::{Decoder, Encoder, decompress_len, max_compress_len};
 
-use super::pool::Pool;
+use super::pool::{ANY_LEVEL, Pool};
 use super::{DecompressError, TOO_LARGE};
 
 const MAGIC: [u8; 8] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0];
@@ -22,7 +22,7 @@ const INVALID: DecompressError = DecompressError::Invalid("not a snappy stream")
 static ENCODERS: Pool<Encoder> = Pool::new();
 
 pub(super) fn compress(input: &[u8], output: &mut Vec<u8>) -> io::Result<()> {
-    let mut encoder = ENCODERS.take().unwrap_or_else(Encoder::new);
+    let mut encoder = ENCODERS.take(ANY_LEVEL).unwrap_or_else(Encoder::new);
     output.extend_from_slice(&MAGIC);
     output.extend_from_slice(&VERSION.to_be_bytes());
     output.extend_from_slice(&VERSION.to_be_bytes());
@@ -35,7 +35,7 @@ pub(super) fn compress(input: &[u8], output: &mut Vec<u8>) -> io::Result<()> {
         let length = i32::try_from(length).map_err(io::Error::other)?;
         output[length_at..start].copy_from_slice(&length.to_be_bytes());
     }
-    ENCODERS.give_back(encoder);
+    ENCODERS.give_back(ANY_LEVEL, encoder);
     Ok(())
 }
 

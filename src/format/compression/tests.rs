@@ -339,3 +339,16 @@ fn codec_numbers_are_those_of_the_format() {
         (None, None, None)
     );
 }
+
+#[test]
+fn every_level_gives_back_what_it_got_whatever_was_used_before() {
+    let input = inputs().pop().unwrap();
+    for codec in codecs() {
+        for (gzip, zstd) in [(1, -131_072), (9, 22), (-1, 0), (6, 3), (1, -131_072)] {
+            let (levels, mut output) = (Levels { gzip, zstd }, Vec::new());
+            compress_at(levels, codec, &input, &mut output).unwrap();
+            let back = decompress(codec, &output, input.len());
+            assert!(back.as_deref() == Ok(&input[..]), "{codec:?}, {levels:?}");
+        }
+    }
+}

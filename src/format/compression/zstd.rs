@@ -1,13 +1,13 @@
-//! Zstandard frames, at zstd's default level, which is Kafka's.
+//! Zstandard frames.
 
 use std::io::{self, Seek, SeekFrom};
 
 use zstd::bulk::Compressor;
+use zstd::compress_bound;
 use zstd::zstd_safe::zstd_sys::ZSTD_ErrorCode;
 use zstd::zstd_safe::{DCtx, get_frame_content_size, is_error_kind};
-use zstd::{DEFAULT_COMPRESSION_LEVEL, compress_bound};
 
-use super::pool::Pool;
+use super::pool::{ANY_LEVEL, Pool};
 use super::{DecompressError, TOO_LARGE};
 
 const INVALID: DecompressError = DecompressError::Invalid("not a zstd stream");
@@ -20,24 +20,24 @@ static COMPRESSORS: Pool<Compressor<'static>> = Pool::new();
 static DECOMPRESSORS: Pool<DCtx<'static>> = Pool::new();
 
 /// Appends one frame, which says how much it holds.
-pub(super) fn compress(input: &[u8], output: &mut Vec<u8>) -> io::Result<()> {
-    let mut compressor = match COMPRESSORS.take() {
+pub(super) fn compress(level: i32, input: &[u8], output: &mut Vec<u8>) -> io::Result<()> {
+    let mut compressor = match COMPRESSORS.take(level) {
         Some(compressor) => compressor,
-        None => Compressor::new(DEFAULT_COMPRESSION_LEVEL)?,
+        None => Compressor::new(level)?,
     };
     output.reserve(compress_bound(input.len()));
     let mut behind = io::Cursor::new(&mut *output);
     behind.seek(SeekFrom::End(0))?;
     compressor.compress_to_buffer(input, &mut behind)?;
-    COMPRESSORS.give_back(compressor);
+    COMPRESSORS.give_back(level, compressor);
     Ok(())
 }
 
 pub(super) fn decompress(input: &[u8], limit: usize) -> Result<Vec<u8>, DecompressError> {
-    let context = DECOMPRESSORS.take().or_else(DCtx::try_create);
+    let context = DECOMPRESSORS.take(ANY_LEVEL).or_else(DCtx::try_create);
     let mut context = context.ok_or(DecompressError::Invalid("no memory for zstd"))?;
     let result = decompress_with(&mut context, input, limit);
-    DECOMPRESSORS.give_back(context);
+    DECOMPRESSORS.give_back(ANY_LEVEL, context);
     result
 }
 

@@ -16,7 +16,7 @@ use super::transactions::Transactions;
 use crate::error::Result;
 use crate::format::batch::retain::{Horizon, Retained, Retainer, emptied, records_of};
 use crate::format::batch::{BatchHeader, BatchView, HEADER_LEN};
-use crate::format::compression::{DecompressError, MAX_DECOMPRESSED_BYTES};
+use crate::format::compression::{DecompressError, Levels, MAX_DECOMPRESSED_BYTES};
 use crate::format::index_entry::AbortedTransaction;
 use crate::log::producer_state::LastBatches;
 use crate::record::{Offset, Timestamp};
@@ -69,11 +69,11 @@ pub(super) struct Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
-    pub(super) fn new(rules: Rules<'a>) -> Self {
+    pub(super) fn new(rules: Rules<'a>, levels: Levels) -> Self {
         Self {
             rules,
             open: HashMap::new(),
-            retainer: Retainer::default(),
+            retainer: Retainer::at(levels),
             decompressed: Vec::new(),
             header: [0; HEADER_LEN],
             kept_records: 0,

@@ -35,14 +35,15 @@ impl Pass<'_> {
         let (map, until) = self.map(&transactions)?;
         let producers = self.log.writer.lock().producers.last_batches();
         let now = self.request.now;
-        let mut filter = Filter::new(Rules {
+        let rules = Rules {
             map: &map,
             until,
             transactions: &transactions,
             producers: &producers,
             now,
             horizon: now.saturating_add(millis(self.request.config.delete_retention_ms)),
-        });
+        };
+        let mut filter = Filter::new(rules, self.request.config.compression_levels());
         let covered = self.facts.partition_point(|facts| facts.base < until);
         let facts = &self.facts[..covered];
         let mut compacted = Compacted::default();

@@ -29,6 +29,7 @@ use crate::log::names::FileKind;
 use crate::log::open_segments::OpenSegments;
 use crate::log::producer_state::ProducerState;
 use crate::log::removal::rename_files;
+use crate::log::roll::Jitter;
 use crate::log::segment::Segment;
 use crate::log::space::{DiskSpace, Purpose};
 use crate::log::staging::Staged;
@@ -413,6 +414,7 @@ impl<'a> Recovery<'a> {
             batches: last.batches,
             first_timestamp: last.first_timestamp,
             active_since: request.now,
+            jitter: Jitter::of(request.topic_id, request.id.partition()),
             leader_epoch,
             epochs: self.epochs.clone(),
             producers: self.producers,

@@ -18,6 +18,7 @@ use crate::log::epochs::Epochs;
 use crate::log::group_commit::GroupCommit;
 use crate::log::index::{IndexBuilder, SegmentIndex};
 use crate::log::producer_state::ProducerState;
+use crate::log::roll::Jitter;
 use crate::log::segment::Segment;
 use crate::log::staging::Staged;
 use crate::log::waypoint::Waypoints;
@@ -49,6 +50,7 @@ pub(super) fn open(
         batches: 0,
         first_timestamp: None,
         active_since: request.now,
+        jitter: Jitter::of(request.topic_id, request.id.partition()),
         leader_epoch: 0,
         epochs: Epochs::default(),
         producers: ProducerState::default(),
