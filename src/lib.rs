@@ -469,13 +469,13 @@ pub use group::{
     Clamped, ConsumerGroup, GroupDescription, GroupListing, GroupOffset, GroupState,
     MemberDescription, OffsetReset, ResetOffset,
 };
-pub use partition::Partition;
+pub use partition::{OffsetAndTimestamp, Partition, PartitionDescription};
 pub use producer::{
     Delivery, Murmur2Partitioner, Partitioner, Producer, ProducerBuilder, RoundRobinPartitioner,
 };
 pub use reader::Reader;
 pub use record::{Offset, Position, Record, RecordMetadata, Timestamp, TopicPartition};
-pub use topic::Topic;
+pub use topic::{Topic, TopicDescription};
 
 /// The README's program compiles; the example `quickstart` is the same, and runs.
 #[cfg(doctest)]

@@ -1,5 +1,6 @@
 //! A reader: one partition from any offset on, without a group and without commits.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use crate::consumer::run::RecordRun;
 use crate::consumer::{ConsumerRecord, Records};
 use crate::error::Result;
 use crate::notify::Waiter;
-use crate::partition::{Cursor, PartitionState};
+use crate::partition::{Cursor, OffsetAndTimestamp, PartitionState};
 use crate::record::{Offset, Position, Timestamp};
 
 /// Reads one partition, record by record, from any offset on. Made by
@@ -176,12 +177,12 @@ pub(crate) fn wait(waiter: &Waiter, deadline: Option<Instant>) -> bool {
     true
 }
 
-/// The offset of the first record at or behind `offset` whose timestamp is `timestamp` or later.
+/// The first record at or behind `offset` whose timestamp is `timestamp` or later.
 pub(crate) fn first_at_or_after(
     partition: &PartitionState,
     offset: Offset,
     timestamp: Timestamp,
-) -> Result<Option<Offset>> {
+) -> Result<Option<OffsetAndTimestamp>> {
     let mut cursor = Cursor::at(offset);
     while let Some(batch) = partition.fetch(&mut cursor)? {
         if batch.header.attributes.is_control() || batch.header.max_timestamp < timestamp {
@@ -190,10 +191,35 @@ pub(crate) fn first_at_or_after(
         let mut run = RecordRun::new(partition.id(), batch)?;
         run.skip_below(offset);
         if let Some(record) = run.iter().find(|record| record.timestamp() >= timestamp) {
-            return Ok(Some(record.offset()));
+            return Ok(Some(OffsetAndTimestamp::new(
+                record.offset(),
+                record.timestamp(),
+            )));
         }
     }
     Ok(None)
+}
+
+/// The first of the latest records in what the log start left of a batch; `None` if it cuts none.
+pub(crate) fn latest_in_cut_batch(
+    partition: &PartitionState,
+) -> Result<Option<OffsetAndTimestamp>> {
+    let start = partition.log_start_offset();
+    let first = partition.fetch(&mut Cursor::at(start))?;
+    let Some(cut) = first.filter(|batch| batch.header.base_offset < start) else {
+        return Ok(None);
+    };
+    if cut.header.attributes.is_control() {
+        return Ok(None);
+    }
+    let mut run = RecordRun::new(partition.id(), cut)?;
+    run.skip_below(start);
+    let places = run
+        .iter()
+        .map(|record| OffsetAndTimestamp::new(record.offset(), record.timestamp()));
+    Ok(places
+        .filter(|place| place.timestamp >= 0)
+        .max_by_key(|place| (place.timestamp, Reverse(place.offset))))
 }
 
 fn resolve(partition: &PartitionState, position: Position) -> Result<Offset> {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::broker::BrokerState;
-use crate::config::{TopicConfig, is_internal};
+use crate::config::{ConfigEntry, TopicConfig, is_internal};
 use crate::error::{Error, Result};
 use crate::format::topic_id::TopicId;
-use crate::partition::{Partition, PartitionState};
+use crate::partition::{Partition, PartitionDescription, PartitionState};
 
 /// What everybody who uses a topic shares.
 #[derive(Debug)]
@@ -37,6 +37,24 @@ impl TopicState {
             count: u32::try_from(partitions.len()).unwrap_or(u32::MAX),
         })
     }
+}
+
+/// A topic, as [`Topic::describe`] found it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TopicDescription {
+    /// Its name.
+    pub name: String,
+    /// Its [id](Topic::id).
+    pub id: String,
+    /// The broker keeps it for itself.
+    pub is_internal: bool,
+    /// Apache Kafka wrote it.
+    pub is_adopted: bool,
+    /// All configs, sorted by name.
+    pub configs: Vec<ConfigEntry>,
+    /// In order of their numbers.
+    pub partitions: Vec<PartitionDescription>,
 }
 
 /// A topic of a broker. Cheap to clone; clones are the same topic.
@@ -109,5 +127,37 @@ impl Topic {
             .iter()
             .map(|state| Partition::new(Arc::clone(&self.broker), Arc::clone(state)))
             .collect()
+    }
+
+    /// Configuration, offsets, sizes and times of all partitions, and what is wrong if anything is. Reads
+    /// no records; see [`Partition::describe`].
+    ///
+    /// ```
+    /// # fn main() -> streamlog::Result<()> {
+    /// use streamlog::{Broker, Record, TopicConfig};
+    ///
+    /// let broker = Broker::in_memory();
+    /// let topic = broker.create_topic("t", TopicConfig::default().partitions(2))?;
+    /// topic.partition(1)?.append(&[Record::value_only("v").timestamp(7)])?;
+    /// let partitions = topic.describe()?.partitions;
+    /// assert_eq!((partitions[0].high_watermark, partitions[1].high_watermark), (0, 1));
+    /// assert_eq!(partitions[1].latest_timestamp, Some(7));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `Closed` if the broker is, or the topic was deleted.
+    pub fn describe(&self) -> Result<TopicDescription> {
+        let partitions = self.partitions();
+        let partitions = partitions.iter().map(Partition::describe);
+        Ok(TopicDescription {
+            name: self.name().to_owned(),
+            id: self.id(),
+            is_internal: self.is_internal(),
+            is_adopted: self.is_adopted(),
+            configs: self.config().describe(),
+            partitions: partitions.collect::<Result<_>>()?,
+        })
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod compaction;
 mod cut;
 mod cut_files;
 mod damage;
+mod description;
 pub(crate) mod durable_ends;
 mod epochs;
 mod failure;

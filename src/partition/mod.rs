@@ -1,11 +1,13 @@
 //! A partition, as the application holds it; what it shares with others is its [`state`].
 
+mod description;
 mod rules;
 mod state;
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
+pub use self::description::{OffsetAndTimestamp, PartitionDescription};
 pub(crate) use self::rules::Rules;
 pub(crate) use self::state::PartitionState;
 use crate::broker::BrokerState;

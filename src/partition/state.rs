@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::OffsetAndTimestamp;
 use crate::broker::Housekeeping;
 use crate::clock::Clock;
 use crate::config::{Durability, TopicConfig};
@@ -289,6 +290,14 @@ impl PartitionState {
 
     /// Offset of the first record whose timestamp is `timestamp` or later.
     pub(crate) fn offset_for_timestamp(&self, timestamp: Timestamp) -> Result<Option<Offset>> {
+        let found = self.first_at_or_after(timestamp)?;
+        Ok(found.map(|found| found.offset))
+    }
+
+    pub(super) fn first_at_or_after(
+        &self,
+        timestamp: Timestamp,
+    ) -> Result<Option<OffsetAndTimestamp>> {
         let Some(offset) = self.log.locate_timestamp(timestamp)? else {
             return Ok(None);
         };
