@@ -20,6 +20,7 @@ mod consumer_group_text;
 mod consumer_groups;
 mod doctor;
 mod groups;
+mod topics;
 
 /// `target/<profile>/examples/<name>`; this test is in `target/<profile>/deps`.
 fn example(name: &str) -> Command {
@@ -238,48 +239,6 @@ fn the_console_tools_pass_records_on() {
         b"last\t\n",
         "the group goes on where it left off"
     );
-}
-
-#[test]
-fn topics_are_made_and_described_by_their_options() {
-    let dir = tempdir().unwrap();
-    let topics = |options: &str| {
-        let mut command = example("topics");
-        command.arg("--data-dir").arg(dir.path());
-        command.args(options.split(' '));
-        command
-    };
-    run(&mut topics(
-        "--create --topic a --partitions 3 --config segment.bytes=1048576",
-    ));
-    run(&mut topics("--create --topic a --if-not-exists"));
-    run(&mut topics("--create --topic b"));
-    run(&mut topics(
-        "--alter --topic b --partitions 2 --config retention.ms=1000",
-    ));
-    assert_eq!(run(&mut topics("--list")), "a\nb\n");
-    let described = run(&mut topics("--describe"));
-    for expected in [
-        "PartitionCount: 3\tConfigs: segment.bytes=1048576",
-        "Configs: retention.ms=1000",
-    ] {
-        assert!(described.contains(expected), "{described}");
-    }
-    run(&mut topics("--delete --topic a"));
-    assert_eq!(run(&mut topics("--list")), "b\n");
-    for (options, message) in [
-        ("--create --topic b", "topic `b` exists already"),
-        ("--delete --topic a", "unknown topic `a`"),
-        (
-            "--create --topic c --config colour=red",
-            "invalid config colour=red",
-        ),
-        ("--create --topic no/slash", "invalid topic name"),
-        ("--alter --topic b --partitions 1", "invalid config"),
-    ] {
-        let printed = run_to_failure(&mut topics(options));
-        assert!(printed.contains(message), "{options}\n{printed}");
-    }
 }
 
 #[test]
