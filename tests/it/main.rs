@@ -6,6 +6,7 @@
     reason = "modules of one test binary share items by `pub`, and a helper that fails fails its test"
 )]
 
+mod administration;
 mod api;
 mod budget;
 mod calls;
