@@ -165,7 +165,7 @@ pub(super) const ENTRIES: &[Entry] = &[
 ];
 
 /// Topic configs of Kafka that have nothing to act upon in one process.
-const REPLICATION: &[&str] = &[
+pub(super) const REFUSED: &[&str] = &[
     "follower.replication.throttled.replicas",
     "leader.replication.throttled.replicas",
     "local.retention.bytes",
@@ -218,7 +218,7 @@ pub(super) fn check_all(config: &TopicConfig) -> Result<()> {
 }
 
 fn why_unknown(key: &str) -> String {
-    if REPLICATION.contains(&key) {
+    if REFUSED.contains(&key) {
         return "it is about replicas and remote copies, and means nothing in one process"
             .to_owned();
     }
@@ -270,11 +270,7 @@ mod tests {
     #[test]
     fn entries_are_sorted_and_unique() {
         assert!(ENTRIES.windows(2).all(|pair| pair[0].key < pair[1].key));
-        assert!(
-            ENTRIES
-                .iter()
-                .all(|entry| !REPLICATION.contains(&entry.key))
-        );
+        assert!(ENTRIES.iter().all(|entry| !REFUSED.contains(&entry.key)));
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl TopicConfig {
         self
     }
 
-    /// Stored, without effect, and that is meant to be: Kafka keeps the files of deleted segments for this
+    /// Kept for Kafka, and without effect here: Kafka keeps the files of deleted segments for this
     /// long, for those who still read them. Here whoever holds records holds their bytes, so files go at
     /// once, and their space returns when the last holder lets go. Default one minute.
     ///

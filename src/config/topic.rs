@@ -23,7 +23,8 @@ pub(crate) const MAX_PARTITIONS: u32 = 100_000;
 /// [`retention_ms`](Self::retention_ms), and it is in force here. `retention_ms(None)` keeps them for
 /// ever.
 ///
-/// Compaction comes in a later release: what configures it is checked and stored now, and marked below.
+/// The getters are in [`values`](Self::values). `docs/configuration.md` in the repository has all configs in
+/// one table, with Kafka's defaults, ours, and the reasons where they differ.
 ///
 /// ```
 /// use std::time::Duration;

@@ -326,3 +326,27 @@ fn an_unknown_name_gets_a_hint() {
     assert!(set("partitions").contains("TopicConfig::partitions"));
     assert_eq!(TopicConfig::default().get("colour"), None);
 }
+
+#[test]
+fn the_table_in_the_documents_has_every_config_and_its_default() {
+    let table = include_str!("../../docs/configuration.md");
+    let rows: Vec<_> = table.lines().filter(|it| it.starts_with("| `")).collect();
+    let described = TopicConfig::default().describe();
+    assert_eq!(rows.len(), described.len());
+    for (row, entry) in rows.iter().zip(&described) {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let default = match &*entry.default {
+            "" => "(empty)".to_owned(),
+            value => format!("`{value}`"),
+        };
+        assert_eq!(
+            (cells[1], cells[3]),
+            (&*format!("`{}`", entry.name), &*default)
+        );
+        let differs = cells[2] != cells[3];
+        assert!(!differs || !cells[4].is_empty(), "{row}: no reason");
+    }
+    for name in entries::REFUSED {
+        assert!(table.contains(&format!("`{name}`")), "{name}");
+    }
+}
