@@ -257,6 +257,13 @@ fn an_application_is_tested_without_files_and_without_waiting() -> Result<()> {
     clock.advance(Duration::from_secs(3600));
     broker.run_housekeeping()?;
     assert_eq!(partition.high_watermark(), 1);
+
+    let copies = tempdir().unwrap();
+    let copy = copies.path().join("backup/2026-01-01");
+    broker.checkpoint(&copy)?;
+    let copy = Broker::open(copy)?;
+    assert!(copy.recovery_report().is_clean());
+    assert_eq!(copy.topic("t")?.partition(0)?.high_watermark(), 1);
     Ok(())
 }
 
