@@ -79,7 +79,7 @@ impl Recovery<'_> {
                         self.foreign(&file, seal)
                     }
                     // The segment is good, so the seal is another's, or lost.
-                    (None, _) if is_whole => self.store_seal(base, &walked, &file)?,
+                    (None, _) if is_whole => self.store_seal(base, next_base, &walked, &file)?,
                     (None, Some(seal)) => {
                         self.disagreeing(&file, len, &walked, first_is_known, seal)
                     }
@@ -91,7 +91,8 @@ impl Recovery<'_> {
                 (file, seal)
             }
         };
-        if seal.end_offset < next_base && !gaps {
+        // Compaction leaves gaps, and its seals say where offsets end all the same.
+        if seal.end_offset < next_base && !self.request.adopted {
             let file = self.path(seal.end_offset, FileKind::Log);
             let error = Error::missing(&file, "the records were in it, and are not there");
             self.damaged(&error.with_offsets(seal.end_offset..next_base));
@@ -201,7 +202,7 @@ impl Recovery<'_> {
         len: u64,
         walked: &Walked,
     ) -> Seal {
-        let end_offset = if walked.damage.is_empty() {
+        let end_offset = if walked.damage.is_empty() && !self.may_have_gaps() {
             walked.next_offset
         } else {
             next_base
@@ -225,12 +226,19 @@ impl Recovery<'_> {
         }
     }
 
-    /// Makes the seal of a good segment again.
-    fn store_seal(&mut self, base: Offset, walked: &Walked, file: &AppendFile) -> Result<Seal> {
+    /// Makes the seal of a good segment again. Where its offsets end is where the next segment begins: what
+    /// is not there in front of that was compacted.
+    fn store_seal(
+        &mut self,
+        base: Offset,
+        end_offset: Offset,
+        walked: &Walked,
+        file: &AppendFile,
+    ) -> Result<Seal> {
         let seal = Seal {
             base_offset: base,
             end_position: walked.position,
-            end_offset: walked.next_offset,
+            end_offset,
             max_timestamp: walked.builder.largest_timestamp(),
             batches: walked.batches,
             frame_digest: walked.digest.value(),

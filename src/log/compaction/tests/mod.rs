@@ -1,5 +1,6 @@
 //! Passes over small logs, against what should be left.
 
+mod beside;
 mod crashes;
 
 use std::collections::BTreeMap;

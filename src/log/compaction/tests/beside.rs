@@ -1,0 +1,77 @@
+//! What compaction leaves, beside everything else that happens to a log.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::disk::Disk;
+use crate::log::AppendContext;
+use crate::log::compaction::swap;
+use crate::sim::{Fault, Operation};
+use crate::{Record, SalvageOptions};
+
+fn file(name: &str) -> PathBuf {
+    Path::new("data/t-0").join(name)
+}
+
+/// Batches of keys of their own in front of those that supersede one another, so that more than one segment
+/// is left, and the first ends before the second begins.
+fn with_gap_between_segments() -> Fixture {
+    let fixture = Fixture::new(config());
+    for number in 0..8 {
+        fixture.put(&[(&format!("first {number}"), Some("stays"))]);
+    }
+    fixture.put(&[("a", Some("goes"))]);
+    fixture.roll();
+    for number in 0..8 {
+        fixture.put(&[(&format!("second {number}"), Some("stays"))]);
+    }
+    fixture.put(&[("a", Some("stays"))]);
+    fixture.roll();
+    fixture.compact_at(0, PLENTY).unwrap();
+    let segments = fixture.log.log().segments();
+    let ends: Vec<_> = segments.iter().map(|segment| segment.base()).collect();
+    assert!(ends.contains(&9), "{ends:?}");
+    assert!(!fixture.batches().iter().any(|(base, _)| *base == 8));
+    fixture
+}
+
+#[test]
+fn what_is_gone_at_the_end_of_a_segment_is_no_loss_when_its_seal_is() {
+    let Fixture { disk, broker, log } = with_gap_between_segments();
+    let bases: Vec<_> = log.log().segments().iter().map(|it| it.base()).collect();
+    drop(log);
+    broker.close().unwrap();
+    for base in bases {
+        disk.remove(file(&format!("{base:020}.seal")));
+    }
+    let broker = open(&disk);
+    for (_, recovery) in &broker.recovery_report().partitions {
+        assert!(recovery.damage.is_empty(), "{:?}", recovery.damage);
+    }
+    let log = log_of(&broker);
+    let fixture = Fixture { disk, broker, log };
+    assert_eq!(fixture.records().len(), 17);
+    assert_eq!(fixture.reopened().records().len(), 17);
+}
+
+#[test]
+fn a_segment_that_is_missing_behind_a_compacted_one_is_reported() {
+    let Fixture { disk, broker, log } = with_gap_between_segments();
+    drop(log);
+    broker.close().unwrap();
+    for kind in ["log", "index", "timeindex", "seal"] {
+        disk.remove(file(&format!("{:020}.{kind}", 9)));
+    }
+    let broker = open(&disk);
+    let damage = broker
+        .recovery_report()
+        .partitions
+        .iter()
+        .flat_map(|(_, recovery)| &recovery.damage);
+    let damage: Vec<_> = damage.collect();
+    assert!(
+        damage.len() == 1 && damage[0].contains("the records were in it, and are not there"),
+        "{damage:?}"
+    );
+}
