@@ -167,7 +167,8 @@ impl ProducerState {
             producer.transaction_start = None;
             return;
         }
-        if header.attributes.is_transactional() {
+        // Compaction leaves headers of transactions that are over, and takes their markers.
+        if header.attributes.is_transactional() && header.records_count > 0 {
             producer.transaction_start.get_or_insert(header.base_offset);
         }
         if header.base_sequence >= 0 {

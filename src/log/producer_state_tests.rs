@@ -62,7 +62,7 @@ impl Batch {
         bytes.extend_from_slice(&self.producer_id.to_be_bytes());
         bytes.extend_from_slice(&self.epoch.to_be_bytes());
         bytes.extend_from_slice(&self.sequence.to_be_bytes());
-        bytes.extend_from_slice(&0_i32.to_be_bytes());
+        bytes.extend_from_slice(&self.count.to_be_bytes());
         BatchHeader::parse(&bytes).unwrap()
     }
 }

@@ -27,7 +27,7 @@ impl Transactions {
     pub(super) fn note(&mut self, header: &BatchHeader, marker: Option<MarkerKind>) {
         let producer = header.producer_id;
         if !header.attributes.is_control() {
-            if header.attributes.is_transactional() {
+            if header.attributes.is_transactional() && header.records_count > 0 {
                 self.open.entry(producer).or_insert(header.base_offset);
             }
             return;

@@ -75,3 +75,36 @@ fn a_segment_that_is_missing_behind_a_compacted_one_is_reported() {
         "{damage:?}"
     );
 }
+
+#[test]
+fn a_transaction_of_which_a_header_is_left_is_not_open() {
+    let fixture = Fixture::new(config());
+    let stamp = ProducerStamp {
+        producer_id: 7,
+        producer_epoch: 0,
+        base_sequence: 0,
+    };
+    fixture.put_as(&[("a", Some("old"))], stamp, true, Compression::None);
+    fixture.end_transaction(MarkerKind::Commit, 7);
+    for round in 0..3 {
+        fixture.put(&[("a", Some("new"))]);
+        fixture.roll();
+        fixture.compact_at(round * 2 * DAY, PLENTY).unwrap();
+    }
+    let batches = fixture.batches();
+    assert_eq!(batches[0], (0, 0), "the last batch of its producer");
+    assert!(!batches.iter().any(|(base, _)| *base == 1), "{batches:?}");
+    // Without snapshots, the batches say who has a transaction open.
+    let Fixture { disk, broker, log } = fixture;
+    drop(log);
+    broker.close().unwrap();
+    for (path, _) in disk.files() {
+        if path.extension().is_some_and(|kind| kind == "snapshot") {
+            disk.remove(&path);
+        }
+    }
+    let broker = open(&disk);
+    let log = log_of(&broker);
+    let end = log.high_watermark();
+    assert_eq!(log.log().stable_end(), end, "nothing is open");
+}
