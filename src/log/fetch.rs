@@ -119,7 +119,7 @@ impl Log {
             return Err(self.out_of_range(cursor.next_offset));
         }
         let swaps = self.swaps();
-        let fetched = self.fetch_readable(cursor);
+        let fetched = self.fetch_readable(cursor, readable_end);
         if fetched.is_err() && cursor.next_offset < self.start_offset() {
             // It was deleted meanwhile, with its segment perhaps.
             return Err(self.out_of_range(cursor.next_offset));
@@ -142,7 +142,11 @@ impl Log {
             && self.damage.get().is_none()
     }
 
-    fn fetch_readable(&self, cursor: &mut Cursor) -> Result<Option<FetchedBatch>> {
+    fn fetch_readable(
+        &self,
+        cursor: &mut Cursor,
+        readable_end: Offset,
+    ) -> Result<Option<FetchedBatch>> {
         let located = match cursor.place.take() {
             Some(place) if place.offset == cursor.next_offset => self.next_place(place)?,
             _ => self.locate(cursor.next_offset)?,
@@ -158,6 +162,11 @@ impl Log {
             .segment
             .read_batch_and_rest(place.position, Some(place.offset))
             .map_err(|error| self.damage_at(&place, error))?;
+        if header.base_offset >= readable_end {
+            // The gap reached up to the readable end: what comes behind it is not for readers yet.
+            cursor.next_offset = readable_end;
+            return self.at_the_end(readable_end);
+        }
         self.check_epoch(&place, &header)?;
         place.window = self.window(&place, &header, &bytes);
         bytes.truncate(header.size as usize);

@@ -108,3 +108,38 @@ fn a_transaction_of_which_a_header_is_left_is_not_open() {
     let end = log.high_watermark();
     assert_eq!(log.log().stable_end(), end, "nothing is open");
 }
+
+#[test]
+fn no_unsynced_record_is_shown_to_who_stands_in_a_gap_before_it() {
+    let disk = SimDisk::new();
+    let config = TopicConfig::default().durability(Durability::Synced);
+    let Fixture { broker, log, .. } = Fixture::on(disk.clone(), config);
+    let partition = broker.topic("t").unwrap().partition(0).unwrap();
+    for value in ["first", "second"] {
+        partition.append(&[Record::value_only(value)]).unwrap();
+    }
+    drop((partition, log));
+    broker.close().unwrap();
+    let path = file("00000000000000000000.log");
+    let mut bytes = disk.read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    disk.write(&path, bytes).unwrap();
+    let report = crate::salvage("data", SalvageOptions::default().storage(disk.clone())).unwrap();
+    assert_eq!(report.partitions[0].end, 2);
+    let broker = open(&disk);
+    let log = log_of(&broker);
+    let mut batch = BatchBuilder::new(100, Compression::None);
+    batch.push(1000, None, Some(b"unsynced"), &Headers::default());
+    let batch = batch.finish(ProducerStamp::NONE, false).unwrap();
+    let context = AppendContext {
+        config: &log.config(),
+        durability: Durability::Synced,
+        now: 1000,
+    };
+    log.log().append(batch, context).unwrap();
+    assert_eq!(log.high_watermark(), 2, "it is not to be seen yet");
+    let mut cursor = Cursor::at(1);
+    let fetched = log.fetch(&mut cursor).unwrap();
+    assert!(fetched.is_none(), "{:?}", fetched.map(|it| it.header));
+    assert_eq!(cursor.next_offset, 2);
+}
