@@ -43,6 +43,10 @@ impl Log {
     /// checkpoint needs the files, they stay; it calls this when it does not any more.
     pub(crate) fn remove_below_start(&self) -> Result<()> {
         let mut removal = self.removal.lock();
+        if self.writer.lock().closed {
+            // The directory may be another topic's: what is unfinished stays so.
+            return Ok(());
+        }
         let Some(_names) = self.open.names().try_change() else {
             return Ok(());
         };
@@ -77,9 +81,6 @@ impl Log {
         let Some(first) = first.and_then(|first| segments.get(first)) else {
             return Ok(None);
         };
-        if writer.closed {
-            return Ok(None);
-        }
         let names_unsynced = writer.names_unsynced;
         drop(writer);
         if names_unsynced {

@@ -143,3 +143,36 @@ fn no_unsynced_record_is_shown_to_who_stands_in_a_gap_before_it() {
     assert!(fetched.is_none(), "{:?}", fetched.map(|it| it.header));
     assert_eq!(cursor.next_offset, 2);
 }
+
+#[test]
+fn a_removal_that_failed_is_not_finished_in_a_later_topic_of_the_same_name() {
+    let fixture = Fixture::new(TopicConfig::default());
+    fixture.put(&[("a", Some("1"))]);
+    fixture.roll();
+    fixture.disk.fail(
+        Fault::error(Operation::Rename, io::ErrorKind::Other)
+            .on_path(".log.deleted")
+            .sticky(),
+    );
+    let partition = fixture.broker.topic("t").unwrap().partition(0).unwrap();
+    let _ = partition.delete_records(1);
+    assert!(fixture.disk.faults_struck() > 0);
+    fixture.disk.clear_faults();
+    let former = Arc::clone(&fixture.log);
+    fixture.broker.delete_topic("t").unwrap();
+    fixture
+        .broker
+        .create_topic("t", TopicConfig::default())
+        .unwrap();
+    let log = log_of(&fixture.broker);
+    let fixture = Fixture { log, ..fixture };
+    fixture.put(&[("b", Some("2"))]);
+    former.log().remove_below_start().unwrap();
+    let names: Vec<_> = fixture.disk.files();
+    assert!(
+        names
+            .iter()
+            .any(|(path, _)| path.ends_with("t-0/00000000000000000000.log")),
+        "{names:?}"
+    );
+}
