@@ -15,6 +15,7 @@
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::disk::{
     DirEntry, Disk, DiskFile, OpenMode, read_file, read_full_at, remove_if_present, with_suffix,
@@ -50,14 +51,10 @@ fn parse(name: &str) -> Option<(Offset, FileKind, bool)> {
 
 /// Makes a finished output part of the log. From here on a crash leaves it, and not what it replaces.
 pub(super) fn commit(disk: &dyn Disk, dir: &Path, base: Offset) -> Result<Commit> {
-    let sync = || {
-        disk.sync_dir(dir)
-            .map_err(|error| Error::io("sync directory", dir, error))
-    };
-    sync()?;
+    sync_names(disk, dir)?;
     let path = FileKind::Log.path(dir, base);
     rename(disk, &cleaned(&path), &swapped(&path))?;
-    match sync() {
+    match sync_names(disk, dir) {
         Ok(()) => Ok(Commit::Done),
         Err(error) => {
             let _ = remove_if_present(disk, &swapped(&path));
@@ -84,31 +81,54 @@ pub(in crate::log) fn settle(disk: &dyn Disk, dir: &Path, entries: &[DirEntry]) 
         .iter()
         .filter_map(|entry| parse(&entry.name))
         .collect();
-    let committed = outputs
-        .iter()
-        .filter(|(_, kind, finished)| *kind == FileKind::Log && *finished);
+    let committed = committed(disk, dir, &outputs)?;
     let mut replaced = Vec::new();
-    for &(base, ..) in committed {
+    for &base in &committed {
         replaced.extend(settle_one(disk, dir, base, entries)?);
     }
     for path in replaced {
         // What cannot be removed is only in the way.
         let _ = remove_if_present(disk, &path);
     }
-    let is_settled = |base| {
-        outputs
-            .iter()
-            .any(|&(other, kind, finished)| other == base && kind == FileKind::Log && finished)
-    };
     for &(base, kind, finished) in &outputs {
         let path = kind.path(dir, base);
-        if finished && !is_settled(base) {
+        if finished && !committed.contains(&base) {
             let _ = remove_if_present(disk, &swapped(&path));
         } else if !finished {
             let _ = remove_if_present(disk, &cleaned(&path));
         }
     }
     Ok(())
+}
+
+/// The bases of the outputs that are to be part of the log.
+///
+/// Kafka also splits segments this way. It names the last part first, so as long as one in front is not
+/// finished, the whole is still there, and counts.
+fn committed(
+    disk: &dyn Disk,
+    dir: &Path,
+    outputs: &[(Offset, FileKind, bool)],
+) -> Result<Vec<Offset>> {
+    let logs = outputs.iter().filter(|(_, kind, _)| *kind == FileKind::Log);
+    let unfinished = logs.clone().filter(|(.., finished)| !finished);
+    let first_unfinished = unfinished.map(|(base, ..)| *base).min();
+    let mut committed = Vec::new();
+    let mut is_split = false;
+    for &(base, ..) in logs.filter(|(.., finished)| *finished) {
+        let is_behind = first_unfinished.is_some_and(|first| base > first);
+        if is_behind && sealed_end(disk, dir, base)?.is_none() {
+            remove_if_present(disk, &swapped(&FileKind::Log.path(dir, base)))?;
+            is_split = true;
+        } else {
+            committed.push(base);
+        }
+    }
+    if is_split {
+        // Before what says that it was not finished is removed, too.
+        sync_names(disk, dir)?;
+    }
+    Ok(committed)
 }
 
 /// Returns the new names of what was replaced.
@@ -137,25 +157,28 @@ fn settle_one(
             renamed => renamed.map_err(|error| Error::io("rename to", &path, error))?,
         }
     }
-    let sync = || {
-        disk.sync_dir(dir)
-            .map_err(|error| Error::io("sync directory", dir, error))
-    };
-    sync()?;
+    sync_names(disk, dir)?;
     let path = FileKind::Log.path(dir, base);
     rename(disk, &swapped(&path), &path)?;
-    sync()?;
+    sync_names(disk, dir)?;
     Ok(replaced)
 }
 
 /// The base offsets of the segments that a committed one stands for.
 fn replaced_bases(disk: &dyn Disk, dir: &Path, base: Offset) -> Result<Range<Offset>> {
+    if let Some(end) = sealed_end(disk, dir, base)? {
+        return Ok(base..end);
+    }
+    // Another program's, which writes no seals: as far as its batches go.
+    let (log, file) = open_committed(disk, dir, base)?;
+    Ok(base..end_of_batches(&*file, &log, base)?)
+}
+
+/// Where the offsets of a committed segment end, if it is our own: by its seal, under either name.
+fn sealed_end(disk: &dyn Disk, dir: &Path, base: Offset) -> Result<Option<Offset>> {
     /// Larger than any seal.
     const LIMIT: usize = 4096;
-    let log = swapped(&FileKind::Log.path(dir, base));
-    let file = disk
-        .open(&log, OpenMode::Read)
-        .map_err(|error| Error::io("open", &log, error))?;
+    let (log, file) = open_committed(disk, dir, base)?;
     let len = file
         .len()
         .map_err(|error| Error::io("look at", &log, error))?;
@@ -165,11 +188,22 @@ fn replaced_bases(disk: &dyn Disk, dir: &Path, base: Offset) -> Result<Range<Off
         if let Ok(seal) = seal::decode(&bytes)
             && (seal.base_offset, seal.end_position, seal.gaps) == (base, len, true)
         {
-            return Ok(base..seal.end_offset);
+            return Ok(Some(seal.end_offset));
         }
     }
-    // Another program's, which writes no seals: as far as its batches go.
-    Ok(base..end_of_batches(&*file, &log, base)?)
+    Ok(None)
+}
+
+fn open_committed(
+    disk: &dyn Disk,
+    dir: &Path,
+    base: Offset,
+) -> Result<(PathBuf, Arc<dyn DiskFile>)> {
+    let log = swapped(&FileKind::Log.path(dir, base));
+    let file = disk
+        .open(&log, OpenMode::Read)
+        .map_err(|error| Error::io("open", &log, error))?;
+    Ok((log, file))
 }
 
 fn end_of_batches(file: &dyn DiskFile, path: &Path, base: Offset) -> Result<Offset> {
@@ -184,6 +218,11 @@ fn end_of_batches(file: &dyn DiskFile, path: &Path, base: Offset) -> Result<Offs
         end = batch.next_offset();
         position += u64::from(batch.size);
     }
+}
+
+fn sync_names(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    disk.sync_dir(dir)
+        .map_err(|error| Error::io("sync directory", dir, error))
 }
 
 fn rename(disk: &dyn Disk, from: &Path, to: &Path) -> Result<()> {

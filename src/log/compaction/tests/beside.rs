@@ -145,6 +145,26 @@ fn no_unsynced_record_is_shown_to_who_stands_in_a_gap_before_it() {
 }
 
 #[test]
+fn a_split_that_another_program_did_not_finish_is_taken_back() {
+    let disk = SimDisk::new();
+    disk.create_dir_all(Path::new("data/t-0")).unwrap();
+    // As Kafka leaves it: the last part got its name first, and the whole is still there.
+    for name in [
+        "00000000000000000000.log",
+        "00000000000000000000.log.cleaned",
+        "00000000000000000010.log.swap",
+        "00000000000000000010.index.swap",
+    ] {
+        disk.write(file(name), "bytes").unwrap();
+    }
+    let dir = Path::new("data/t-0");
+    swap::settle(&disk, dir, &disk.list(dir).unwrap()).unwrap();
+    let left: Vec<_> = disk.list(dir).unwrap();
+    let left: Vec<_> = left.iter().map(|entry| entry.name.as_str()).collect();
+    assert_eq!(left, ["00000000000000000000.log"]);
+}
+
+#[test]
 fn a_removal_that_failed_is_not_finished_in_a_later_topic_of_the_same_name() {
     let fixture = Fixture::new(TopicConfig::default());
     fixture.put(&[("a", Some("1"))]);
