@@ -36,9 +36,10 @@ pub(crate) use self::pace::Pace;
 use self::pass::Pass;
 use self::plan::{Cleanable, SegmentFacts};
 use self::swap::Commit;
-use super::Log;
 use super::names::FileKind;
+use super::producer_state::LastBatches;
 use super::segment::Segment;
+use super::{Log, Next};
 use parking_lot::Mutex;
 
 use crate::bell::Bell;
@@ -170,6 +171,7 @@ impl Log {
             return Ok(None);
         };
         self.check_consecutive(&segments)?;
+        let producers = self.durable_producers()?;
         let pass = Pass {
             log: self,
             request,
@@ -177,6 +179,7 @@ impl Log {
             facts: &facts[..cleanable.segments],
             cleanable,
             stable_end,
+            producers,
         };
         pass.run().map(Some)
     }
@@ -215,6 +218,17 @@ impl Log {
         let writer = self.writer.lock();
         let open = writer.producers.first_open_transaction();
         open.unwrap_or(writer.next_offset)
+    }
+
+    /// The last batch of each producer, on the device like every marker that was written by now: what a pass
+    /// drops because of them must not be missed when a power loss takes them.
+    fn durable_producers(&self) -> Result<LastBatches> {
+        let (producers, end) = {
+            let writer = self.writer.lock();
+            (writer.producers.last_batches(), writer.next_offset)
+        };
+        self.commit.wait(end, || self.sync(Next::Appends))?;
+        Ok(producers)
     }
 
     /// A segment that is missing must not be hidden between two that become one.

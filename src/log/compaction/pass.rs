@@ -15,6 +15,7 @@ use crate::format::batch::{BatchHeader, BatchView};
 use crate::format::compression::{DecompressError, MAX_DECOMPRESSED_BYTES};
 use crate::format::control::{ControlMarker, MarkerKind};
 use crate::log::Log;
+use crate::log::producer_state::LastBatches;
 use crate::log::segment::Segment;
 use crate::record::Offset;
 
@@ -27,19 +28,19 @@ pub(super) struct Pass<'a> {
     pub(super) facts: &'a [SegmentFacts],
     pub(super) cleanable: Cleanable,
     pub(super) stable_end: Offset,
+    pub(super) producers: LastBatches,
 }
 
 impl Pass<'_> {
     pub(super) fn run(&self) -> Result<Compacted> {
         let transactions = self.transactions()?;
         let (map, until) = self.map(&transactions)?;
-        let producers = self.log.writer.lock().producers.last_batches();
         let now = self.request.now;
         let rules = Rules {
             map: &map,
             until,
             transactions: &transactions,
-            producers: &producers,
+            producers: &self.producers,
             now,
             horizon: now.saturating_add(millis(self.request.config.delete_retention_ms)),
         };

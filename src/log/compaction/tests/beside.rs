@@ -110,6 +110,25 @@ fn a_transaction_of_which_a_header_is_left_is_not_open() {
 }
 
 #[test]
+fn what_a_pass_goes_by_is_durable_before_anything_is_dropped() {
+    let fixture = Fixture::new(config());
+    let stamp = ProducerStamp {
+        producer_id: 7,
+        producer_epoch: 0,
+        base_sequence: 0,
+    };
+    fixture.put(&[("a", Some("old"))]);
+    fixture.put_as(&[("a", Some("new"))], stamp, true, Compression::None);
+    fixture.roll();
+    // In the active segment. Without it, the transaction is aborted and the old record counts.
+    fixture.end_transaction(MarkerKind::Commit, 7);
+    assert!(fixture.log.durable_end() < fixture.log.log().end_offset());
+    fixture.compact_at(0, PLENTY).unwrap();
+    assert_eq!(fixture.log.durable_end(), fixture.log.log().end_offset());
+    assert_eq!(fixture.records(), [record(1, "a", "new")]);
+}
+
+#[test]
 fn no_unsynced_record_is_shown_to_who_stands_in_a_gap_before_it() {
     let disk = SimDisk::new();
     let config = TopicConfig::default().durability(Durability::Synced);
