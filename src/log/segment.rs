@@ -170,10 +170,13 @@ impl Segment {
         self.replaced.load(Ordering::Acquire)
     }
 
-    /// A compacted segment takes its place. What is mapped stays readable; nothing is opened by its
-    /// name any more, for that may be the other's.
+    /// A compacted segment takes its place: readers that stand in it go on there.
     pub(super) fn set_replaced(&self) {
         self.replaced.store(true, Ordering::Release);
+    }
+
+    /// What is mapped stays readable; nothing is opened by its name any more, for that may be another's.
+    pub(super) fn retire(&self) {
         self.file.let_go();
         self.file.retire();
     }

@@ -275,7 +275,11 @@ impl Log {
         for source in sources {
             source.set_replaced();
         }
+        // Before nothing is opened by their names any more: a reader that fails for that sees it.
         self.swaps.fetch_add(1, Ordering::AcqRel);
+        for source in sources {
+            source.retire();
+        }
         self.compaction.state.lock().unsettled = true;
         if self.settle().is_ok() {
             segment.file().let_go();
