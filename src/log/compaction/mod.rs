@@ -350,7 +350,8 @@ impl Log {
         }
         let _names = self.open.names().change();
         let _removal = self.removal.lock();
-        if self.writer.lock().closed {
+        // Settled meanwhile, there may be the output of a pass, which would be taken for a leftover.
+        if self.writer.lock().closed || !self.compaction.state.lock().unsettled {
             return Ok(());
         }
         self.settle()?;

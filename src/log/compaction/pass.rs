@@ -50,6 +50,8 @@ impl Pass<'_> {
         let mut compacted = Compacted::default();
         let room = self.log.space.room();
         for group in groups(facts, self.request.config, room) {
+            // Settling removes what is not committed, so it comes before there is anything.
+            self.log.settle_again()?;
             let sources = &self.segments[group.clone()];
             let written = self.write(sources, &facts[group], &mut filter, until)?;
             compacted.segments_before += sources.len();
