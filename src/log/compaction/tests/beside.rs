@@ -215,3 +215,56 @@ fn a_removal_that_failed_is_not_finished_in_a_later_topic_of_the_same_name() {
         "{names:?}"
     );
 }
+
+#[test]
+fn the_batch_that_a_pass_ends_with_stays_without_its_records() {
+    let fixture = Fixture::new(config());
+    let put = |key, base_sequence, transactional| {
+        let stamp = ProducerStamp {
+            producer_id: 7,
+            producer_epoch: 0,
+            base_sequence,
+        };
+        fixture.put_as(&[(key, Some("v"))], stamp, transactional, Compression::None);
+    };
+    fixture.put(&[("a", Some("old"))]);
+    put("a", 0, true);
+    fixture.roll();
+    fixture.end_transaction(MarkerKind::Abort, 7);
+    // So it is not the producer for whom the batch stays.
+    put("b", 1, false);
+    fixture.compact_at(0, PLENTY).unwrap();
+    assert_eq!(fixture.batches(), [(0, 1), (1, 0), (2, 1), (3, 1)]);
+}
+
+#[test]
+fn what_lies_beside_a_committed_output_is_on_the_device() {
+    let fixture = Fixture::on(SimDisk::recording(), config());
+    fixture.put(&[("a", Some("1"))]);
+    fixture.put(&[("a", Some("2"))]);
+    fixture.roll();
+    // It stays as it was committed.
+    let fault = Fault::error(Operation::Rename, io::ErrorKind::Other).on_path(".index");
+    fixture.disk.fail(fault.sticky());
+    fixture.compact_at(0, PLENTY).unwrap();
+    let durable = fixture.disk.durable_image();
+    for kind in ["log", "index", "timeindex", "seal"] {
+        let name = file(&format!("{:020}.{kind}.swap", 0));
+        let written = fixture.disk.read(&name);
+        assert!(written.is_some(), "{kind}");
+        assert_eq!(durable.read(&name), written.as_deref(), "{kind}");
+    }
+}
+
+#[test]
+fn a_replaced_segment_opens_nothing_by_its_former_name() {
+    let fixture = Fixture::new(config());
+    fixture.put(&[("a", Some("1"))]);
+    fixture.put(&[("a", Some("2"))]);
+    fixture.roll();
+    let former = Arc::clone(&fixture.log.log().segments()[0]);
+    fixture.compact_at(0, PLENTY).unwrap();
+    former.unmap();
+    let read = former.read_batch(0, None);
+    assert!(matches!(read, Err(Error::Io { .. })), "{read:?}");
+}
