@@ -63,6 +63,11 @@ impl Log {
                 return Ok(bad.then(|| Finding::derived(&path, "it is malformed")));
             }
             FileKind::OffsetIndex | FileKind::TimeIndex | FileKind::Seal => {
+                // Files that were there when the directory was listed may have gone with their segment.
+                let _names_are_settled = self.removal.lock();
+                if self.small_file(&path)?.is_none() {
+                    return Ok(None);
+                }
                 let segments = self.segments();
                 let first = segments.first().map_or(0, |segment| segment.base());
                 let is_ours = segments.iter().any(|segment| segment.base() == base);

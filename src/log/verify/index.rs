@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Finding;
 use crate::format::batch::BatchHeader;
 use crate::format::index_entry::{OffsetIndexEntry, TimeIndexEntry};
-use crate::log::index::SegmentIndex;
+use crate::log::index::{IndexedBatch, SegmentIndex};
 use crate::log::names::FileKind;
 use crate::record::Offset;
 
@@ -57,8 +57,9 @@ impl<'a> IndexCheck<'a> {
                 self.wrong(0, reason);
             }
         }
-        let is_larger = header.max_timestamp > self.largest;
-        self.largest = self.largest.max(header.max_timestamp);
+        let newest = IndexedBatch::new(self.base, position, header).max_timestamp;
+        let is_larger = newest > self.largest;
+        self.largest = self.largest.max(newest);
         self.pass_times(relative, is_larger);
     }
 

@@ -103,6 +103,8 @@ impl Log {
     /// The first segment that begins here or later, or that holds what is expected next: compaction may
     /// have merged the one that began there into another.
     fn next_segment(&self, from: u64, expected: Offset) -> Option<Arc<Segment>> {
+        // A segment is on the list a moment before all of its files have their names.
+        let _names_are_settled = self.removal.lock();
         let segments = self.segments();
         let is_next = |segment: &&Arc<Segment>| {
             let holds = segment

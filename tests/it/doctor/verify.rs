@@ -1,7 +1,7 @@
 //! What verification finds, and that it changes nothing.
 
 use super::*;
-use streamlog::{Durability, Severity};
+use streamlog::{CleanupPolicy, Durability, Severity};
 
 use crate::support::{log_file, segment_file};
 
@@ -127,6 +127,52 @@ fn appends_go_on_while_a_log_is_verified() {
             }
         });
     }
+}
+
+#[test]
+fn a_batch_that_compaction_emptied_is_no_finding() {
+    let broker = support::open(&SimDisk::new()).unwrap();
+    let config = small_segments().cleanup_policy(CleanupPolicy::Compact);
+    broker.create_topic("t", config).unwrap();
+    let log = support::partition(&broker, "t", 0);
+    // The last of a producer, and newer than all that is left.
+    let producer = broker.producer().build().unwrap();
+    let record = Record::to("t").key("k").value("old");
+    let newest = record.timestamp(support::START + 1_000);
+    producer.send(newest).unwrap();
+    producer.flush().unwrap();
+    for _ in 0..10 {
+        let record = Record::value_only(&[7; 400]).key("k");
+        log.append(&[record.timestamp(support::START)]).unwrap();
+    }
+    broker.run_housekeeping().unwrap();
+    let report = broker.verify().unwrap();
+    assert!(report.is_clean() && report.records < 5, "{report}");
+}
+
+#[test]
+fn verification_beside_compaction_finds_nothing_wrong() {
+    let broker = support::open(&SimDisk::without_syncs()).unwrap();
+    let config = small_segments()
+        .cleanup_policy(CleanupPolicy::Compact)
+        .min_cleanable_dirty_ratio(0.0);
+    broker.create_topic("t", config).unwrap();
+    let log = support::partition(&broker, "t", 0);
+    std::thread::scope(|scope| {
+        let verifier = scope.spawn(|| {
+            for _ in 0..300 {
+                let report = broker.verify().unwrap();
+                assert!(report.is_clean(), "{report}");
+            }
+        });
+        while !verifier.is_finished() {
+            for key in ["a", "b", "c", "d"] {
+                let record = Record::value_only(&[7; 400]).key(key);
+                log.append(&[record]).unwrap();
+            }
+            broker.run_housekeeping().unwrap();
+        }
+    });
 }
 
 /// One bit of each byte is flipped, in every file of a closed directory. Whoever opens and verifies it is
