@@ -329,6 +329,8 @@ impl Log {
                 }));
             }
             if let Some(seal) = segment.seal().filter(|seal| seal.gaps) {
+                // That nothing is there any more is for the frames to say, even if there are none.
+                segment.check_frames()?;
                 gone_below = gone_below.max(seal.end_offset);
             }
         }
@@ -404,6 +406,9 @@ impl Log {
                 continue;
             }
             let found = segment.locate_timestamp(self.disk(), timestamp, self.end_of(segment))?;
+            if found.is_none() {
+                segment.check_frames()?;
+            }
             if let Some(found) = found {
                 let readable = found.header.base_offset < self.readable_end();
                 return Ok(readable.then_some(found.header.base_offset.max(self.start_offset())));

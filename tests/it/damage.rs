@@ -5,6 +5,7 @@
 //! first partition's files is damaged behind the broker's back. [`Look`] opens that, reads everything
 //! in every way, and checks that the second partition does not notice.
 
+mod compacted;
 mod derived;
 mod segments;
 mod strange;
