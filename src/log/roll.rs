@@ -150,6 +150,8 @@ impl Writer {
             .open(&path, OpenMode::Truncate)
             .map_err(|error| Error::io("create", &path, error))?;
         self.names_unsynced = true;
+        // Even if nothing is ever appended: the new segment has no index yet.
+        self.changed = true;
         self.leave_stage(log)?;
         self.active.file().publish(self.position);
         self.active.set_sealed(seal);

@@ -77,7 +77,7 @@ pub(super) struct Writer {
     pub(super) names_unsynced: bool,
     /// What the last roll wrote beside the log, to be synced with the first records behind it.
     pub(super) unsynced_files: Vec<PathBuf>,
-    /// Something was appended since the log was opened: index and snapshot files are out of date.
+    /// Something was appended since the log was opened, or it was rolled: index and snapshot files are out of date.
     pub(super) changed: bool,
     /// The file may have bytes behind `position`: part of a batch that did not fit.
     pub(super) uncut: bool,

@@ -238,6 +238,24 @@ fn an_empty_log_that_lost_everything_opens_and_goes_on() {
 }
 
 #[test]
+fn a_log_that_was_rolled_for_retention_alone_opens_as_it_was_closed() {
+    let (disk, clock) = (SimDisk::new(), ManualClock::new(START));
+    let open = || support::open_at(&disk, &clock).unwrap();
+    let broker = open();
+    broker.create_topic("t", an_hour()).unwrap();
+    fill(&partition(&broker, "t", 0), 2, START);
+    broker.close().unwrap();
+    clock.advance(2 * HOUR);
+    // Nothing is appended from here on.
+    let broker = open();
+    broker.run_housekeeping().unwrap();
+    assert_eq!(partition(&broker, "t", 0).log_start_offset(), 2);
+    broker.close().unwrap();
+    let report = open().recovery_report().clone();
+    assert!(report.is_clean() && report.clean_shutdown, "{report:?}");
+}
+
+#[test]
 fn looking_again_finds_nothing_to_do() {
     let world = World::new();
     let log = world.topic(an_hour());
