@@ -79,16 +79,22 @@ impl Cleaner {
     }
 
     fn compact_one(&self, partition: &PartitionState, now: Timestamp, pace: &Pace) -> Result<()> {
-        let request = CompactionRequest {
-            config: &partition.config(),
-            now,
-            memory: self.compaction.memory,
-            hash_key: self.compaction.hash_key,
-            bell: &self.bell,
-            pace,
-        };
-        // A pass ends where the memory does; each goes further than the one before.
-        while partition.log().compact(&request)?.is_some() {}
-        Ok(())
+        // A pass ends where the memory does; each goes further than the one before, by the configuration that is
+        // in force by then.
+        loop {
+            let config = partition.config();
+            let request = CompactionRequest {
+                config: &config,
+                now,
+                memory: self.compaction.memory,
+                hash_key: self.compaction.hash_key,
+                bell: &self.bell,
+                pace,
+            };
+            let goes_on = config.cleanup_policy.has_compact();
+            if !goes_on || partition.log().compact(&request)?.is_none() {
+                return Ok(());
+            }
+        }
     }
 }
