@@ -186,13 +186,20 @@ fn write_new_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
     file.sync().map_err(|error| Error::io("sync", path, error))
 }
 
-/// Gives a file this content, not durably. For what is made again if a crash leaves another.
+/// Gives a file this content, not durably. For what is made again if a crash leaves another. One that could
+/// not be written is not left half written.
 pub(crate) fn write_anew(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<Arc<dyn DiskFile>> {
     let file = disk
         .open(path, OpenMode::Truncate)
         .map_err(|error| Error::io("create", path, error))?;
-    write_all_at(&*file, bytes, 0).map_err(|error| Error::io("write", path, error))?;
-    Ok(file)
+    match write_all_at(&*file, bytes, 0) {
+        Ok(()) => Ok(file),
+        Err(error) => {
+            // Best effort: what is left is made again by who needs it.
+            let _ = disk.remove_file(path);
+            Err(Error::io("write", path, error))
+        }
+    }
 }
 
 /// Makes the name of `path` durable.
