@@ -30,6 +30,7 @@ mod random;
 mod removal;
 mod retention;
 mod rolling;
+mod small_disk;
 mod support;
 mod tables;
 mod zeros;
