@@ -147,7 +147,12 @@ impl Log {
         }
         let _pass = self.compaction.pass.lock();
         self.settle_again()?;
+        let first = self.first_base();
         let compacted = self.compact_if_due(request);
+        if compacted.is_err() && self.first_base() > first {
+            // Segments were removed while they were read: what is left is for the next pass.
+            return Ok(Some(Compacted::default()));
+        }
         if let Err(error) = &compacted
             && is_lasting(error)
         {
@@ -206,6 +211,11 @@ impl Log {
                 Some((Arc::clone(segment), facts))
             })
             .unzip()
+    }
+
+    fn first_base(&self) -> Offset {
+        let segments = self.segments.load();
+        segments.first().map_or(0, |segment| segment.base())
     }
 
     fn active_base(&self) -> Offset {
