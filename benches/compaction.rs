@@ -17,6 +17,10 @@
 #![allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 
 #[path = "support/events.rs"]
+#[expect(
+    dead_code,
+    reason = "keys are made here, so that a tenth of the records is live"
+)]
 mod events;
 
 use std::path::Path;
@@ -93,7 +97,12 @@ fn filled(dir: &Path, sizes: &Sizes, values: &[Vec<u8>]) -> Result<Broker> {
         let keys: Vec<_> = (number..).take(BATCH).map(|it| key(it, keys)).collect();
         let batch: Vec<_> = keys
             .iter()
-            .zip(values.iter().cycle().skip(number as usize % values.len()))
+            .zip(
+                values
+                    .iter()
+                    .cycle()
+                    .skip(usize::try_from(number).unwrap_or(0) % values.len()),
+            )
             .map(|(key, value)| Record::to("table").key(key).value(value))
             .collect();
         log.append(&batch)?;
@@ -168,6 +177,7 @@ fn appends(sizes: &Sizes, values: &[Vec<u8>], name: &str, place: u32) -> Result<
 }
 
 /// How long it goes on.
+#[derive(Clone, Copy)]
 enum Until<'a> {
     Count(u64),
     /// And a hundred times at least.

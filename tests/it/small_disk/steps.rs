@@ -168,9 +168,11 @@ fn log(broker: &Broker) -> Partition {
     broker.topic("log").unwrap().partition(0).unwrap()
 }
 
+type Configs = Vec<(&'static str, String)>;
+
 /// What must not change.
 struct State {
-    topics: Vec<(String, u32, Vec<(&'static str, String)>)>,
+    topics: Vec<(String, u32, Configs)>,
     ends: Vec<(Offset, Offset)>,
     table: BTreeMap<Vec<u8>, Vec<u8>>,
 }
@@ -178,7 +180,7 @@ struct State {
 impl State {
     fn of(broker: &Broker) -> Self {
         let topics = broker.topics();
-        let partitions = topics.iter().flat_map(|topic| topic.partitions());
+        let partitions = topics.iter().flat_map(streamlog::Topic::partitions);
         Self {
             ends: partitions
                 .map(|it| (it.log_start_offset(), it.high_watermark()))

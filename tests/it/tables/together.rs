@@ -76,7 +76,7 @@ fn run(mut random: Random) -> Check {
     if let Some(failure) = round.failure.into_inner().unwrap() {
         return Err(failure);
     }
-    finish(round.world, &committed)
+    finish(&round.world, &committed)
 }
 
 impl Round {
@@ -257,11 +257,11 @@ fn open_copy(round: &Round) -> Check {
 }
 
 /// When all is quiet, the tables are right, and they are when they are opened again.
-fn finish(world: World, committed: &Committed) -> Check {
+fn finish(world: &World, committed: &Committed) -> Check {
     for book in &world.books {
         scan(&book.partition, book, true)?;
     }
     let report = said(world.broker.verify())?;
     require!(report.is_clean(), "{report}");
-    Member::new(&world, committed).map(|_| ())
+    Member::new(world, committed).map(|_| ())
 }
