@@ -44,12 +44,16 @@ impl Checkpoint {
             .unwrap_or(0)
     }
 
-    fn mentions(&self, topic: &str) -> bool {
-        self.0.keys().any(|(known, _)| known == topic)
+    /// What Kafka knew of a log that it wrote, and that is not compacted here: it does not begin anew there.
+    fn clean_until(&self, partition: &PartitionState) -> Option<Offset> {
+        let id = partition.id();
+        let known = self.0.get(&(id.topic().to_owned(), id.partition()))?;
+        let end = partition.high_watermark();
+        partition.log().is_adopted().then(|| end.min(*known))
     }
 
-    fn is_there(disk: &dyn Disk, path: &Path) -> Result<bool> {
-        Ok(!Self::load(disk, path)?.0.is_empty())
+    fn mentions(&self, topic: &str) -> bool {
+        self.0.keys().any(|(known, _)| known == topic)
     }
 
     fn load(disk: &dyn Disk, path: &Path) -> Result<Self> {
@@ -147,9 +151,12 @@ impl BrokerState {
         self.write_checkpoint(LOG_STARTS, |partition| {
             Some(partition.log_start_offset()).filter(|start| *start > 0)
         })?;
+        let known = Checkpoint::load(&*self.disk, &self.root.join(CLEANER_OFFSETS))?;
         let is_compacted = self.partitions().iter().any(|it| clean_until(it).is_some());
-        if is_compacted || Checkpoint::is_there(&*self.disk, &self.root.join(CLEANER_OFFSETS))? {
-            self.write_checkpoint(CLEANER_OFFSETS, clean_until)?;
+        if is_compacted || !known.0.is_empty() {
+            self.write_checkpoint(CLEANER_OFFSETS, |partition| {
+                clean_until(partition).or_else(|| known.clean_until(partition))
+            })?;
         }
         self.write_checkpoint(HIGH_WATERMARKS, |partition| {
             Some(partition.high_watermark())

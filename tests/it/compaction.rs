@@ -222,3 +222,29 @@ fn kafka_is_told_up_to_where_a_log_is_clean() {
     broker.delete_topic("t").unwrap();
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "0\n0\n");
 }
+
+#[test]
+fn a_kafka_log_that_is_not_compacted_here_stays_as_clean_as_kafka_left_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |checkpoint: &str| {
+        std::fs::write(dir.path().join("cleaner-offset-checkpoint"), checkpoint).unwrap();
+    };
+    let broker = builder(&dir).open().unwrap();
+    let topic = broker.create_topic("t", compacted()).unwrap();
+    for key in ["a", "b", "c"] {
+        append(&topic.partition(0).unwrap(), key, "value").unwrap();
+    }
+    drop(topic);
+    broker.close().unwrap();
+    // As Kafka leaves it: nothing of ours, but its own checkpoint.
+    for name in ["topics.manifest", "durable-ends"] {
+        std::fs::remove_file(dir.path().join(name)).unwrap();
+    }
+    write("0\n2\ngone 0 7\nt 0 2\n");
+    for (stored, left) in [("t 0 2", "t 0 2"), ("t 0 9", "t 0 3")] {
+        write(&format!("0\n2\ngone 0 7\n{stored}\n"));
+        builder(&dir).open().unwrap().close().unwrap();
+        let text = std::fs::read_to_string(dir.path().join("cleaner-offset-checkpoint")).unwrap();
+        assert_eq!(text, format!("0\n1\n{left}\n"), "of {stored}");
+    }
+}
