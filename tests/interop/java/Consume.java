@@ -2,11 +2,13 @@ import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
 
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -19,7 +21,7 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 /**
  * Appends to every partition of the topics, reads them from their beginning to their end, and lists the groups and
  * their committed offsets: {@code Consume <bootstrap> <name of the outputs> <topic,...> [<group>:<rebalance protocol>...]}.
- * Then goes on with these groups. Each output's path begins with the name.
+ * Then goes on with these groups. Each output's path begins with the name. Says where the partitions begin, too.
  *
  * <p>The appended records prove that the broker not only reads the partitions but goes on with them; what it
  * acknowledged goes to its own file. The same holds for the groups.
@@ -37,9 +39,11 @@ public final class Consume {
     public static void main(String[] args) throws Exception {
         String bootstrap = args[0];
         try (PrintWriter records = out(args, "read"); PrintWriter appended = out(args, "appended");
-             PrintWriter groups = out(args, "groups"); PrintWriter offsets = out(args, "offsets")) {
+             PrintWriter groups = out(args, "groups"); PrintWriter offsets = out(args, "offsets");
+             PrintWriter starts = out(args, "starts")) {
             List<TopicPartition> partitions = partitions(bootstrap, args[2].split(","));
             append(bootstrap, partitions, appended);
+            starts(bootstrap, partitions, starts);
             read(bootstrap, partitions, records);
             Groups.print(bootstrap, groups, offsets);
         }
@@ -53,11 +57,11 @@ public final class Consume {
         }
     }
 
-    private static PrintWriter out(String[] args, String what) throws java.io.IOException {
+    static PrintWriter out(String[] args, String what) throws java.io.IOException {
         return Json.create(args[1] + "-" + what + ".jsonl");
     }
 
-    private static List<TopicPartition> partitions(String bootstrap, String[] topics) throws Exception {
+    static List<TopicPartition> partitions(String bootstrap, String[] topics) throws Exception {
         List<TopicPartition> partitions = new ArrayList<>();
         try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrap))) {
             admin.describeTopics(List.of(topics)).allTopicNames().get().forEach((name, topic) ->
@@ -84,7 +88,16 @@ public final class Consume {
         }
     }
 
-    private static void read(String bootstrap, List<TopicPartition> partitions, PrintWriter out) {
+    private static void starts(String bootstrap, List<TopicPartition> partitions, PrintWriter out) throws Exception {
+        Map<TopicPartition, OffsetSpec> earliest = new HashMap<>();
+        partitions.forEach(tp -> earliest.put(tp, OffsetSpec.earliest()));
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrap))) {
+            admin.listOffsets(earliest).all().get().forEach((tp, at) ->
+                Json.print(out, Json.start(tp.topic(), tp.partition(), at.offset())));
+        }
+    }
+
+    static void read(String bootstrap, List<TopicPartition> partitions, PrintWriter out) {
         Properties config = new Properties();
         config.put("bootstrap.servers", bootstrap);
         config.put("isolation.level", "read_committed");

@@ -16,8 +16,12 @@ public final class CreateTopics {
             String name = arg.substring(0, colon);
             // No retention: the records have old timestamps, and must still be there when they are compared.
             // The coordinators' topics are compacted, as when the broker makes them itself.
-            boolean compacted = name.startsWith("__") || name.endsWith("-compacted");
+            boolean compacted = name.startsWith("__") || name.contains("compacted");
             Map<String, String> config = compacted ? Map.of("cleanup.policy", "compact") : Map.of("retention.ms", "-1");
+            if (compacted && !name.startsWith("__")) {
+                // Not before Clean says so.
+                config = Map.of("cleanup.policy", "compact", "min.compaction.lag.ms", Long.toString(Long.MAX_VALUE));
+            }
             topics.add(new NewTopic(name, Integer.parseInt(arg.substring(colon + 1)), (short) 1).configs(config));
         }
         try (Admin admin = Admin.create(Map.of("bootstrap.servers", args[0]))) {

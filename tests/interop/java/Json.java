@@ -30,6 +30,10 @@ final class Json {
             .put("offset", offset).put("metadata", metadata);
     }
 
+    static ObjectNode start(String topic, int partition, long start) {
+        return MAPPER.createObjectNode().put("topic", topic).put("partition", partition).put("start", start);
+    }
+
     static ObjectNode group(String group, String state, String protocolType, String type, int members) {
         return MAPPER.createObjectNode().put("group", group).put("state", state).put("protocol_type", protocolType)
             .put("type", type).put("members", members);

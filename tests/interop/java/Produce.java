@@ -13,6 +13,7 @@ import java.util.concurrent.Future;
 
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
@@ -24,7 +25,7 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
  * Fills a real broker with a deterministic data set, and writes down what the broker acknowledged:
- * {@code Produce <bootstrap> <records.jsonl> <offsets.jsonl> <groups.jsonl>}.
+ * {@code Produce <bootstrap> <records.jsonl> <offsets.jsonl> <groups.jsonl> <trimmed records.jsonl>}.
  */
 public final class Produce {
     private static final int RECORDS_PER_CODEC = 6_000;
@@ -50,7 +51,11 @@ public final class Produce {
             produce.logAppendTime();
             produce.transactions();
             produce.compacted();
+            produce.keyedTransactions();
             produce.commitOffsets(offsets);
+        }
+        try (PrintWriter trimmed = Json.create(args[4])) {
+            new Produce(args[0], trimmed).trimmed();
         }
         try (PrintWriter groups = Json.create(args[3]); PrintWriter none = new PrintWriter(Writer.nullWriter())) {
             Groups.print(args[0], groups, none);
@@ -70,7 +75,9 @@ public final class Produce {
                 new NewTopic("kafka-codecs", 3, (short) 1).configs(small),
                 new NewTopic("kafka-append-time", 1, (short) 1).configs(appendTime),
                 new NewTopic("kafka-compacted", 1, (short) 1).configs(compacted),
-                new NewTopic("kafka-transactions", 2, (short) 1).configs(small))).all().get();
+                new NewTopic("kafka-transactions", 2, (short) 1).configs(small),
+                new NewTopic("kafka-transactions-to-compact", 1, (short) 1).configs(small),
+                new NewTopic("trimmed-by-kafka", 1, (short) 1).configs(small))).all().get();
         }
     }
 
@@ -140,6 +147,53 @@ public final class Produce {
                 first.end(firstAborts);
                 second.end(secondAborts);
             }
+        }
+    }
+
+    /**
+     * Few keys, so that compaction leaves some transactions without a record. Every third is aborted, the one that wrote
+     * some keys last among them.
+     */
+    private void keyedTransactions() throws Exception {
+        String topic = "kafka-transactions-to-compact";
+        try (Sender first = new Sender("zstd", Map.of("transactional.id", "keyed-first"));
+             Sender second = new Sender("lz4", Map.of("transactional.id", "keyed-second"))) {
+            first.producer.initTransactions();
+            second.producer.initTransactions();
+            for (int round = 0; round < 25; round++) {
+                boolean aborts = round % 3 == 0;
+                first.producer.beginTransaction();
+                second.producer.beginTransaction();
+                for (int i = 0; i < 60; i++) {
+                    byte[] key = ("key-" + (round < 10 ? round * 60 + i : random.nextInt(600))).getBytes(StandardCharsets.UTF_8);
+                    byte[] value = i % 9 == 0 ? null : bytes(700);
+                    Sender sender = i % 2 == 0 ? first : second;
+                    sender.send(new ProducerRecord<>(topic, 0, FIRST_TIMESTAMP + i, key, value, headers(i)),
+                        i % 2 == 0 ? aborts : round % 4 == 1);
+                    if (i % 20 == 19) {
+                        first.flush();
+                        second.flush();
+                    }
+                }
+                first.end(aborts);
+                second.end(round % 4 == 1);
+            }
+        }
+    }
+
+    /** Its beginning is deleted on request, up to the inside of the second segment. Only what is left is written down. */
+    private void trimmed() throws Exception {
+        TopicPartition tp = new TopicPartition("trimmed-by-kafka", 0);
+        long start = 1_300;
+        try (Sender sender = new Sender("none", Map.of("linger.ms", "5"))) {
+            for (int i = 0; i < 2_500; i++) {
+                sender.send(new ProducerRecord<>(tp.topic(), 0, FIRST_TIMESTAMP + i, null, bytes(1_000), headers(i)), false);
+            }
+            sender.flush();
+            sender.sent.subList(0, (int) start).clear();
+        }
+        try (Admin admin = Groups.admin(bootstrap)) {
+            admin.deleteRecords(Map.of(tp, RecordsToDelete.beforeOffset(start))).all().get();
         }
     }
 

@@ -6,7 +6,13 @@
     compare.py <tally> offsets <expected.jsonl> <dump.txt> <err>           ... over __consumer_offsets
     compare.py <tally> transactions <dump.txt> <err>                       ... over __transaction_state
     compare.py <tally> decode <expected.jsonl> <log directory>             aiokafka over .log files
-    compare.py <tally> records [--committed] <actual.jsonl> <expected.jsonl>...   records that a reader printed
+    compare.py <tally> records [--committed] [--gone <topic,...>] <actual.jsonl> <expected.jsonl>...
+                                                                           records that a reader printed
+    compare.py <tally> left [--gone <topic,...>] <left.jsonl> <actual.jsonl> <written.jsonl>...
+                                                                           the same; writes down what compaction left
+    compare.py <tally> starts <expected.jsonl> <actual.jsonl>              where partitions begin
+    compare.py <tally> shapes <dump.txt>                                   batches that only compaction makes
+    compare.py <tally> markers <dump.txt>                                  transactions' markers after compaction
     compare.py <tally> committed <expected.jsonl> <actual.jsonl>           committed offsets that a reader printed
     compare.py <tally> groups [--restarted] <expected.jsonl> <actual.jsonl>    groups that a reader listed
     compare.py <tally> joined <groups.jsonl> <joined.jsonl>                generations in which a reader joined them
@@ -22,8 +28,9 @@ import sys
 from collections import Counter, defaultdict
 
 import dumptool
-from lines import Differences, is_compacted, load_expected, read_lines, shorten, to_record
+from lines import Differences, has_gaps, load_expected, may_miss_records, read_lines, shorten, to_record
 
+NO_HORIZON = "OptionalLong.empty"
 INDEX_INTERVAL_BYTES = 4096  # Kafka's default of index.interval.bytes
 ENTRY_BYTES = {".index": 8, ".timeindex": 12}
 
@@ -46,7 +53,7 @@ def dump(tally, expected_path, dump_path, error_path):
     for partition in sorted(expected.keys() | actual.keys()):
         # The tool prints header keys only: [a,b]
         wanted = [e.record._replace(headers=",".join(key for key, _ in e.record.headers)) for e in expected[partition]]
-        differences.check_records(partition, wanted, actual[partition])
+        differences.check_records(partition, wanted, actual[partition], may_miss_records(partition[0], expected[partition]))
         differences.check_codecs(partition, expected[partition], codecs[partition])
     check_log_errors(differences, error_path)
     return differences.finish()
@@ -57,7 +64,7 @@ def check_segment(differences, segment, last_batch, sequences):
     differences.counts["segments"] += 1
     for line in segment.unparsed:
         differences.add(segment.path, f"the dump tool says: {shorten(line)}")
-    compacted = is_compacted(segment.partition[0])
+    compacted = has_gaps(segment.partition[0])
     previous = last_batch.get(segment.partition)
     next_offset = segment.base if previous is None else previous.last + 1
     if segment.batches and not compacted:
@@ -73,11 +80,11 @@ def check_segment(differences, segment, last_batch, sequences):
         if compacted:
             # Batches may be gone, or thinned out; then the largest timestamp may be of a record that is gone, too.
             differences.check(where, "baseOffset in order", True, max(next_offset, segment.base) <= batch.base <= batch.last)
-            differences.check(where, "count", len(batch.records), batch.count)
+            differences.check(where, "count", len(batch.records) + len(batch.markers), batch.count)
         else:
             differences.check(where, "baseOffset", next_offset, batch.base)
             differences.check(where, "count", batch.last - batch.base + 1, batch.count)
-            differences.check(where, "deleteHorizonMs", "OptionalLong.empty", batch.delete_horizon)
+            differences.check(where, "deleteHorizonMs", NO_HORIZON, batch.delete_horizon)
             check_batch_records(differences, where, batch)
             check_sequences(differences, where, batch, sequences.setdefault(segment.partition, {}))
         position += batch.size
@@ -114,7 +121,7 @@ def check_log_errors(differences, error_path):
     for line in text_lines(error_path):
         if line.startswith("Non-consecutive offsets in "):
             file = line.removeprefix("Non-consecutive offsets in ")
-        elif file is not None and is_compacted(dumptool.partition_of(file)[0]) and " is followed by " in line:
+        elif file is not None and has_gaps(dumptool.partition_of(file)[0]) and " is followed by " in line:
             continue
         elif file is None or line.strip() != f"-1 is followed by {dumptool.base_of(file)}":
             differences.add(file or error_path, f"the dump tool says: {shorten(line)}")
@@ -136,10 +143,11 @@ def index(tally, dump_path, sanity_path, index_path, *error_paths):
         entries = [tuple(int(word) for word in line.split()[1::2]) for line in body if line != f"{file} is empty."]
         differences.counts["index entries"] += len(entries)
         differences.check(file, "file size", len(entries) * ENTRY_BYTES[suffix], os.path.getsize(file))
-        if is_compacted(dumptool.partition_of(file)[0]):
-            continue  # compaction appends several batches at a time, so its entries follow from more than the batches
-        segment = segments[dumptool.partition_of(file), dumptool.base_of(file)]
-        differences.check_list(file, "entries", kafka_index(segment.batches)[suffix], entries)
+        topic = dumptool.partition_of(file)[0]
+        if has_gaps(topic) and not topic.startswith("compacted-"):
+            continue  # Kafka's compaction appends several batches at a time, so its entries follow from more than the batches
+        segment = segments.get((dumptool.partition_of(file), dumptool.base_of(file)))    # an empty one was not dumped
+        differences.check_list(file, "entries", kafka_index(segment.batches if segment else [])[suffix], entries)
     return differences.finish()
 
 
@@ -148,7 +156,7 @@ def kafka_index(batches):
     offsets, times = [], []
     unindexed, largest, largest_at = 0, -1, -1
     for batch in batches:
-        if batch.max_timestamp > largest:
+        if batch.count > 0 and batch.max_timestamp > largest:    # what compaction has emptied keeps its timestamp
             largest, largest_at = batch.max_timestamp, batch.last
         if unindexed > INDEX_INTERVAL_BYTES:
             offsets.append((batch.last, batch.position))
@@ -172,19 +180,29 @@ def producers(tally, dump_path, producers_path, *error_paths):
     for segment in dumptool.parse_logs(dump_path):
         for batch in segment.batches:
             partitions[segment.partition].append((segment.base, batch))
-    aborted_found = defaultdict(list)
+    aborted_found, newest = defaultdict(list), {}
+    for file, body in dumptool.split_files(producers_path):
+        if file.endswith(".snapshot"):
+            newest[dumptool.partition_of(file)] = file    # they are in order
     for file, body in dumptool.split_files(producers_path):
         partition, base = dumptool.partition_of(file), dumptool.base_of(file)
-        if is_compacted(partition[0]):
-            continue  # the batches that the snapshot was made from may be gone
+        if has_gaps(partition[0]) and newest.get(partition) != file:
+            continue  # the batches that it was made from may be gone
         entries = [dumptool.parse_fields(line) for line in body]
         if file.endswith(".txnindex"):
             aborted_found[partition, base] = [tuple(entry.values()) for entry in entries]
         else:
             differences.counts["producer snapshots"] += 1
-            check_snapshot(differences, file, entries, [b for _, b in partitions[partition] if b.last < base])
+            batches = [b for _, b in partitions[partition] if b.last < base]
+            if has_gaps(partition[0]):
+                # Of producers that were forgotten, batches may be left.
+                known = {entry["producerId"] for entry in entries}
+                batches = [b for b in batches if b.producer_id in known]
+            check_snapshot(differences, file, entries, batches)
     aborted_wanted = defaultdict(list)
     for partition, batches in partitions.items():
+        if has_gaps(partition[0]):
+            continue  # what was aborted is gone
         for base, entry in aborted_transactions(batches):
             aborted_wanted[partition, base].append(entry)
     for partition, base in sorted(aborted_wanted.keys() | aborted_found.keys()):
@@ -218,7 +236,7 @@ def check_snapshot(differences, file, entries, batches):
         entry = {"producerEpoch": batch.producer_epoch, "currentTxnFirstOffset": -1, "lastTimestamp": batch.max_timestamp}
         if not batch.control:
             entry |= {"firstSequence": batch.base_sequence, "lastSequence": batch.last_sequence,
-                      "lastOffset": batch.last, "offsetDelta": batch.count - 1, "timestamp": batch.max_timestamp}
+                      "lastOffset": batch.last, "offsetDelta": batch.last - batch.base, "timestamp": batch.max_timestamp}
             if batch.transactional:
                 entry["currentTxnFirstOffset"] = batch.base
                 if old is not None and old["currentTxnFirstOffset"] != -1:
@@ -328,26 +346,143 @@ def decode(tally, expected_path, directory):
                 continue
             records.extend(found)
             differences.counts["batches"] += batches
-        differences.check_records((topic, partition), [e.record for e in expected], records)
+        differences.check_records((topic, partition), [e.record for e in expected], records, may_miss_records(topic, expected))
         differences.check_codecs((topic, partition), expected, codecs)
     return differences.finish()
 
 
 def records(tally, *arguments):
-    committed_only = arguments[0] == "--committed"
-    actual_path, *expected_paths = arguments[1:] if committed_only else arguments
+    options, (actual_path, *expected_paths) = split_options(arguments)
     differences = Differences(f"records read, {os.path.basename(actual_path)}", tally)
-    actual, expected = defaultdict(list), defaultdict(list)
-    for line in read_lines(actual_path):
-        actual[line["topic"], line["partition"]].append(to_record(line))
-    for path in expected_paths:
-        for partition, found in load_expected(path).items():
-            expected[partition] += [e.record for e in found if not (committed_only and e.aborted)]
+    actual, expected = load_read(actual_path), load_written(expected_paths, "--committed" in options)
     for partition in sorted(expected.keys() | actual.keys()):
-        read = actual[partition]
-        ordered = [r.offset for r in read] == sorted(r.offset for r in read)
-        differences.check(name(partition), "in offset order", True, ordered)
-        differences.check_records(partition, expected[partition], read)
+        read, written = actual.get(partition, []), expected.get(partition, [])
+        differences.check(name(partition), "in offset order", True, is_in_order(read))
+        differences.check_records(partition, [e.record for e in written], read, may_miss_records(partition[0], written),
+                                  partition[0] in options.get("--gone", "").split(","))
+    return differences.finish()
+
+
+def left(tally, *arguments):
+    """Compares what a reader found with what was written before compaction and retention, and writes down which of it is
+    left: others must find the same. With --gone: of these topics, some tombstones must be gone."""
+    options, (out_path, read_path, *written_paths) = split_options(arguments)
+    differences = Differences(f"what is left, {os.path.basename(read_path)}", tally)
+    actual, expected = load_read(read_path), load_written(written_paths, committed_only=True)
+    for partition in sorted(expected.keys() | actual.keys()):
+        read, written = actual.get(partition, []), expected.get(partition, [])
+        differences.check(name(partition), "in offset order", True, is_in_order(read))
+        if has_gaps(partition[0]):
+            differences.check_records(partition, [e.record for e in written], read, True,
+                                      partition[0] in options.get("--gone", "").split(","))
+        else:
+            start = read[0].offset if read else -1
+            differences.check(name(partition), "begins later than it did", True, start > written[0].record.offset)
+            differences.check_records(partition, [e.record for e in written if e.record.offset >= start], read)
+        expected[partition] = {record.offset for record in read}
+    with open(out_path, "w", encoding="utf-8") as out:
+        for path in written_paths:
+            for line in read_lines(path):
+                if line["offset"] in expected[line["topic"], line["partition"]]:
+                    print(json.dumps(line | {"left": True}), file=out)
+    return differences.finish()
+
+
+def split_options(arguments):
+    """({option: its value, or ""}, the rest)."""
+    options, rest = {}, list(arguments)
+    while rest[0].startswith("--"):
+        option = rest.pop(0)
+        options[option] = rest.pop(0) if option == "--gone" else ""
+    return options, rest
+
+
+def load_read(path):
+    """{(topic, partition): [Record in the order read]}"""
+    found = defaultdict(list)
+    for line in read_lines(path):
+        found[line["topic"], line["partition"]].append(to_record(line))
+    return dict(found)
+
+
+def load_written(paths, committed_only):
+    """{(topic, partition): [Expected]}, in offset order, of all files together"""
+    written = defaultdict(list)
+    for path in paths:
+        for partition, found in load_expected(path).items():
+            written[partition] += [e for e in found if not (committed_only and e.aborted)]
+    for found in written.values():
+        found.sort(key=lambda e: e.record.offset)
+    return dict(written)
+
+
+def is_in_order(records):
+    return all(a.offset < b.offset for a, b in zip(records, records[1:]))
+
+
+def starts(tally, expected_path, actual_path):
+    """Where partitions begin."""
+    differences = Differences(f"log starts, {os.path.basename(actual_path)}", tally)
+    expected, actual = ({(line["topic"], line["partition"]): line["start"] for line in read_lines(path)}
+                        for path in (expected_path, actual_path))
+    for partition in sorted(expected.keys() | actual.keys()):
+        differences.counts["log starts"] += 1
+        differences.check(name(partition), "start", expected.get(partition), actual.get(partition))
+    return differences.finish()
+
+
+def shapes(tally, dump_path):
+    """That streamlog's compacted logs have the shapes that they are made for, as the dump tool sees them."""
+    differences = Differences("dump tool, shapes of compacted logs", tally)
+    batches = defaultdict(list)
+    for segment in dumptool.parse_logs(dump_path):
+        batches[segment.partition[0]].extend(segment.batches)
+    for topic, found in batches.items():
+        differences.counts["batches"] += len(found)
+        for batch in found:
+            has_tombstone = any(record.value is None for record in batch.records)
+            if batch.delete_horizon != NO_HORIZON and not batch.control:
+                differences.counts["delete horizons"] += 1
+                differences.check(f"{topic} offset {batch.base}", "tombstone with a delete horizon", True,
+                                  has_tombstone or topic == "compacted-dropped")
+            if batch.count == 0:
+                differences.counts["empty batches"] += 1
+                differences.check(f"{topic} offset {batch.base}", "has a producer or is the end", True,
+                                  batch.producer_id >= 0)
+                differences.check(f"{topic} offset {batch.base}", "codec", "none", batch.codec)
+    for topic, shape in (("compacted-codecs", "horizon"), ("compacted-due", "horizon"), ("compacted-producers", "empty")):
+        found = any(batch.count == 0 if shape == "empty" else batch.delete_horizon != NO_HORIZON for batch in batches[topic])
+        differences.check(topic, f"has a batch with that shape: {shape}", True, found)
+    kinds = {batch.timestamp_type for batch in batches["compacted-append-time"]}
+    differences.check("compacted-append-time", "timestamps", {"LogAppendTime"}, kinds)
+    return differences.finish()
+
+
+def markers(tally, dump_path):
+    """Of transactional logs that were compacted, long after: markers stay while their transaction has records, and else
+    only as what is left of a producer's last batch."""
+    differences = Differences("dump tool, markers of compacted logs", tally)
+    partitions = defaultdict(list)
+    for segment in dumptool.parse_logs(dump_path):
+        partitions[segment.partition].extend(segment.batches)
+    for partition, batches in partitions.items():
+        last = {batch.producer_id: batch.base for batch in batches}
+        has_records = set()
+        for batch in batches:
+            differences.counts["batches"] += 1
+            if not batch.control:
+                if batch.transactional and batch.records:
+                    has_records.add(batch.producer_id)
+                continue
+            where = f"{name(partition)} offset {batch.base}"
+            for _, marker in batch.markers:
+                differences.counts["markers"] += 1
+                differences.check(where, "transaction of the marker has records", True, batch.producer_id in has_records)
+                differences.check(where, "marker of records", "COMMIT", marker)
+            if not batch.markers:
+                differences.check(where, "an empty control batch is its producer's last", last[batch.producer_id], batch.base)
+            has_records.discard(batch.producer_id)
+        differences.check(name(partition), "transactions without a marker", set(), has_records)
     return differences.finish()
 
 
@@ -461,8 +596,8 @@ def name(partition):
     return f"{partition[0]}-{partition[1]}"
 
 
-COMMANDS = {f.__name__: f for f in (dump, index, producers, offsets, transactions, decode, records, committed, groups, joined, values, names,
-                                   total)}
+COMMANDS = {f.__name__: f for f in (dump, index, producers, offsets, transactions, decode, records, left, starts, shapes, markers,
+                                   committed, groups, joined, values, names, total)}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,7 +10,7 @@ use streamlog::{Broker, Compression, Delivery, Record, Timestamp, TimestampType,
 use crate::lines::Line;
 use crate::{Result, groups};
 
-const CODECS: [(&str, Compression); 5] = [
+pub const CODECS: [(&str, Compression); 5] = [
     ("none", Compression::None),
     ("gzip", Compression::Gzip),
     ("snappy", Compression::Snappy),
@@ -18,13 +18,13 @@ const CODECS: [(&str, Compression); 5] = [
     ("zstd", Compression::Zstd),
 ];
 const RECORDS: usize = 100_000;
-const FIRST_TIMESTAMP: Timestamp = 1_700_000_000_000;
+pub const FIRST_TIMESTAMP: Timestamp = 1_700_000_000_000;
 
 /// A record under way: where it went is known when its delivery is done.
-struct Sent {
-    line: Line,
-    delivery: Delivery,
-    codec: &'static str,
+pub struct Sent {
+    pub line: Line,
+    pub delivery: Delivery,
+    pub codec: &'static str,
 }
 
 pub fn generate(dir: &str, records: &str, offsets: &str, groups: &str) -> Result {
@@ -184,7 +184,7 @@ fn append_time(broker: &Broker, shapes: &mut Shapes, out: &mut impl std::io::Wri
     write_sent(sent, out)
 }
 
-fn record<'a>(topic: &'a str, line: &'a Line) -> Record<'a> {
+pub fn record<'a>(topic: &'a str, line: &'a Line) -> Record<'a> {
     let mut record = Record::to(topic).timestamp(line.timestamp);
     if let Some(key) = &line.key {
         record = record.key(key);
@@ -201,7 +201,7 @@ fn record<'a>(topic: &'a str, line: &'a Line) -> Record<'a> {
     record
 }
 
-fn write_sent(sent: Vec<Sent>, out: &mut impl std::io::Write) -> Result {
+pub fn write_sent(sent: Vec<Sent>, out: &mut impl std::io::Write) -> Result {
     for Sent {
         mut line,
         delivery,

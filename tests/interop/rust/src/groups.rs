@@ -52,17 +52,8 @@ impl Made {
         Ok(())
     }
 
-    /// A member of the group that reads from the beginning.
     fn join(&self, group: &str, topic: &str) -> Result<Consumer> {
-        let mut consumer = self
-            .broker
-            .consumer()
-            .group(group)
-            .auto_commit(None)
-            .auto_offset_reset(Position::Earliest)
-            .build()?;
-        consumer.subscribe([topic])?;
-        Ok(consumer)
+        join(&self.broker, group, topic)
     }
 
     /// Explicit offsets, overwritten twice: the last commit counts. The member is dropped.
@@ -178,6 +169,18 @@ impl Made {
         drop(consumer);
         Ok(())
     }
+}
+
+/// A member of the group that reads from the beginning.
+pub fn join(broker: &Broker, group: &str, topic: &str) -> Result<Consumer> {
+    let mut consumer = broker
+        .consumer()
+        .group(group)
+        .auto_commit(None)
+        .auto_offset_reset(Position::Earliest)
+        .build()?;
+    consumer.subscribe([topic])?;
+    Ok(consumer)
 }
 
 /// All groups, and all that they committed.

@@ -39,6 +39,11 @@ pub fn committed(group: &str, topic: &str, partition: u32, offset: Offset) -> Va
     json!({ "group": group, "topic": topic, "partition": partition, "offset": offset })
 }
 
+/// Where a partition begins.
+pub fn start(topic: &str, partition: u32, start: Offset) -> Value {
+    json!({ "topic": topic, "partition": partition, "start": start })
+}
+
 fn base64(bytes: Option<&[u8]>) -> Option<String> {
     bytes.map(|bytes| BASE64_STANDARD.encode(bytes))
 }
