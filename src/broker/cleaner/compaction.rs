@@ -79,9 +79,12 @@ impl Cleaner {
     }
 
     fn compact_one(&self, partition: &PartitionState, now: Timestamp, pace: &Pace) -> Result<()> {
+        let log = partition.log();
+        // What is appended meanwhile is for the next time: appends may be as fast as passes are.
+        let end = log.end_offset();
         // A pass ends where the memory does; each goes further than the one before, by the configuration that is
         // in force by then.
-        loop {
+        while log.first_dirty_offset() < end {
             let config = partition.config();
             let request = CompactionRequest {
                 config: &config,
@@ -92,9 +95,10 @@ impl Cleaner {
                 pace,
             };
             let goes_on = config.cleanup_policy.has_compact();
-            if !goes_on || partition.log().compact(&request)?.is_none() {
-                return Ok(());
+            if !goes_on || log.compact(&request)?.is_none() {
+                break;
             }
         }
+        Ok(())
     }
 }
