@@ -20,8 +20,9 @@ use crate::random::{Random, from_environment, seed_from_clock};
 #[test]
 fn readers_are_right_while_logs_are_compacted_and_shortened() {
     let seed = from_environment("STREAMLOG_SEED", seed_from_clock());
-    let rounds = from_environment("STREAMLOG_CASES", 8);
-    println!("STREAMLOG_SEED={seed}");
+    // A round takes seconds, and what it finds depends on the machine's timing: for who asks for it.
+    let rounds = from_environment("STREAMLOG_TABLE_ROUNDS", 0);
+    println!("STREAMLOG_SEED={seed}, {rounds} rounds (STREAMLOG_TABLE_ROUNDS)");
     for round in 0..rounds {
         let outcome = run(Random::new(seed.wrapping_add(round)));
         outcome.unwrap_or_else(|wrong| panic!("STREAMLOG_SEED={seed}, round {round}: {wrong}"));
