@@ -21,14 +21,14 @@ use streamlog::sim::{CrashKind, CrashPlan, CrashState, SimDisk};
 
 use check::{Promise, check_state, look, open};
 use sweep::{Case, Tally, is_partial, record, seed, sweep};
-use workloads::WORKLOADS;
+use workloads::workloads;
 
 /// What each change has to pass.
 const STATES: usize = 50_000;
 
 #[test]
 fn every_crash_leaves_what_was_promised() {
-    let cases = record(WORKLOADS, SimDisk::recording);
+    let cases = record(workloads(), SimDisk::recording);
     let started = Instant::now();
     let plan = CrashPlan::new(seed()).random_subsets(10);
     let tally = sweep(&cases, 1, |case, at, tally| visit(case, at, plan, tally));
@@ -56,7 +56,7 @@ fn visit(case: &Case, at: usize, plan: CrashPlan, tally: &Tally) {
 
 #[test]
 fn a_crash_inside_recovery_changes_nothing() {
-    let workloads = WORKLOADS.iter().filter(|workload| !workload.large);
+    let workloads = workloads().filter(|workload| !workload.large);
     let cases = record(workloads, SimDisk::recording);
     let started = Instant::now();
     let first = CrashPlan::new(seed())
@@ -149,9 +149,7 @@ fn a_disk_that_does_not_sync_is_found_out() {
         "creating topics",
         "deleting records",
     ];
-    let workloads = WORKLOADS
-        .iter()
-        .filter(|workload| names.contains(&workload.name));
+    let workloads = workloads().filter(|workload| names.contains(&workload.name));
     let plan = CrashPlan::new(seed())
         .single_operations(0)
         .cuts(0)
