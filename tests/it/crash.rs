@@ -11,6 +11,8 @@
 
 mod check;
 mod ledger;
+mod look;
+mod promise;
 mod run;
 mod sweep;
 mod workloads;
@@ -19,12 +21,16 @@ use std::time::Instant;
 
 use streamlog::sim::{CrashKind, CrashPlan, CrashState, SimDisk};
 
-use check::{Promise, check_state, look, open};
+use check::check_state;
+use look::{look, open};
+use promise::Promise;
 use sweep::{Case, Tally, is_partial, record, seed, sweep};
 use workloads::workloads;
 
 /// What each change has to pass.
 const STATES: usize = 50_000;
+/// And how many of logs that are compacted, grow old, or are copied.
+const CLEANED_STATES: usize = 40_000;
 
 #[test]
 fn every_crash_leaves_what_was_promised() {
@@ -32,16 +38,32 @@ fn every_crash_leaves_what_was_promised() {
     let started = Instant::now();
     let plan = CrashPlan::new(seed()).random_subsets(10);
     let tally = sweep(&cases, 1, |case, at, tally| visit(case, at, plan, tally));
-    println!("{} crash states in {:?}", tally.states(), started.elapsed());
+    println!(
+        "{} crash states, {} of them of logs that are cleaned, in {:?}",
+        tally.states(),
+        tally.cleaned_states(),
+        started.elapsed()
+    );
     tally.expect_no_violation();
     assert!(
         tally.states() >= STATES || is_partial(),
         "only {} states",
         tally.states()
     );
+    assert!(
+        tally.cleaned_states() >= CLEANED_STATES || is_partial(),
+        "only {} states of logs that are cleaned",
+        tally.cleaned_states()
+    );
 }
 
 fn visit(case: &Case, at: usize, plan: CrashPlan, tally: &Tally) {
+    // Much is done with each of them.
+    let plan = if case.cleans {
+        plan.single_operations(2).cuts(1).random_subsets(3)
+    } else {
+        plan
+    };
     for state in case.disk.crash_states(at, plan) {
         let promise = Promise {
             ledger: &case.ledger,
@@ -73,7 +95,12 @@ fn a_crash_inside_recovery_changes_nothing() {
             crash_again(case, at, &state, second, tally);
         }
     });
-    println!("{} crash states in {:?}", tally.states(), started.elapsed());
+    println!(
+        "{} crash states, {} of them of logs that are cleaned, in {:?}",
+        tally.states(),
+        tally.cleaned_states(),
+        started.elapsed()
+    );
     tally.expect_no_violation();
     assert!(
         tally.states() >= STATES / 5 || is_partial(),
@@ -148,6 +175,9 @@ fn a_disk_that_does_not_sync_is_found_out() {
         "close and reopen",
         "creating topics",
         "deleting records",
+        "compacting again and again",
+        "segments that grow too old",
+        "checkpoints of logs that are compacted",
     ];
     let workloads = workloads().filter(|workload| names.contains(&workload.name));
     let plan = CrashPlan::new(seed())

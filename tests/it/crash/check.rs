@@ -1,323 +1,16 @@
-//! Opens a disk that a crash left, and compares what is there with what was promised.
+//! Everything that must hold of a disk that a crash left, and go on to hold.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use streamlog::sim::{CrashKind, DiskImage, SimDisk};
-use streamlog::{
-    Broker, Durability, GroupState, ManualClock, Offset, Partition, Position, Record, TopicConfig,
-    TopicPartition,
+use streamlog::sim::{DiskImage, SimDisk};
+use streamlog::{Broker, CleanupPolicy, Durability, ManualClock, Record};
+
+use super::ledger::{CheckpointLedger, Expected};
+use super::look::{
+    DIR, Found, FoundPartition, LATER, Outcome, ensure, expect, look, open, open_at,
 };
-
-use super::ledger::{
-    Batch, CommitKey, Expected, Ledger, NEVER, PartitionLedger, Set, TopicLedger, possible,
-};
-
-/// The data directory of every workload.
-pub(crate) const DIR: &str = "data";
-/// Later than anything a workload does.
-const LATER: i64 = 2_000_000_000_000;
-
-/// What was found on a disk.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Found {
-    /// By name.
-    pub(crate) topics: BTreeMap<String, FoundTopic>,
-    pub(crate) commits: BTreeMap<CommitKey, Option<Offset>>,
-    /// The generation of each group that is listed.
-    pub(crate) groups: BTreeMap<String, i32>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct FoundTopic {
-    pub(crate) id: String,
-    pub(crate) config: TopicConfig,
-    pub(crate) partitions: Vec<FoundPartition>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FoundPartition {
-    pub(crate) start: Offset,
-    pub(crate) records: Vec<Expected>,
-}
-
-impl FoundPartition {
-    pub(crate) fn end(&self) -> Offset {
-        self.start + self.records.len() as u64
-    }
-}
-
-type Outcome<T = ()> = Result<T, String>;
-
-/// Turns an error of the library into a violation.
-fn expect<T>(what: &str, result: streamlog::Result<T>) -> Outcome<T> {
-    result.map_err(|error| format!("{what} failed: {error}"))
-}
-
-fn ensure(holds: bool, message: impl FnOnce() -> String) -> Outcome {
-    if holds { Ok(()) } else { Err(message()) }
-}
-
-/// Opens as a user would whose program starts again.
-pub(crate) fn open(disk: &SimDisk, durability: Durability) -> Outcome<Broker> {
-    let clock = ManualClock::new(LATER);
-    let builder = Broker::builder(DIR)
-        .storage(disk.clone())
-        .clock(clock)
-        .background(false)
-        .offsets_topic_partitions(3)
-        .seed(1);
-    expect("open", builder.durability(durability).open())
-}
-
-/// Reads everything.
-pub(crate) fn look(broker: &Broker, ledger: &Ledger) -> Outcome<Found> {
-    let mut found = Found::default();
-    for topic in broker.topics() {
-        let mut partitions = Vec::new();
-        for partition in topic.partitions() {
-            partitions.push(
-                look_at(&partition).map_err(|message| format!("{}: {message}", partition.id()))?,
-            );
-        }
-        let config = (*topic.config()).clone();
-        found.topics.insert(
-            topic.name().to_owned(),
-            FoundTopic {
-                id: topic.id(),
-                config,
-                partitions,
-            },
-        );
-    }
-    for key @ (group, id, partition) in ledger.commits.keys() {
-        let name = found
-            .topics
-            .iter()
-            .find(|(_, topic)| topic.id == *id)
-            .map(|(name, _)| name.clone());
-        let Some(name) = name else { continue };
-        let consumer = expect(
-            "build a consumer",
-            broker.consumer().group(group.as_str()).build(),
-        )?;
-        let committed = consumer.committed(&TopicPartition::new(name, *partition));
-        found.commits.insert(
-            key.clone(),
-            expect("look up a committed offset", committed)?,
-        );
-    }
-    for listed in expect("list the groups", broker.groups())? {
-        let group = broker.group(&*listed.name).describe();
-        let group = expect("describe a group", group)?;
-        // Members end with their process.
-        ensure(group.state == GroupState::Empty, || format!("{group:?}"))?;
-        found.groups.insert(listed.name, group.generation);
-    }
-    Ok(found)
-}
-
-fn look_at(partition: &Partition) -> Outcome<FoundPartition> {
-    let start = partition.log_start_offset();
-    let mut reader = expect("make a reader", partition.reader(Position::Earliest))?;
-    let mut records = Vec::new();
-    while let Some(record) = expect("read", reader.next())? {
-        let offset = start + records.len() as u64;
-        ensure(record.offset() == offset, || {
-            format!("offset {} where {offset} should be", record.offset())
-        })?;
-        records.push(Expected {
-            key: record.key().map(<[u8]>::to_vec),
-            value: record.value().map(<[u8]>::to_vec),
-            timestamp: record.timestamp(),
-            headers: record
-                .headers()
-                .map(|header| (header.key().to_owned(), header.value().map(<[u8]>::to_vec)))
-                .collect(),
-        });
-    }
-    let found = FoundPartition { start, records };
-    let end = partition.high_watermark();
-    ensure(end == found.end(), || {
-        format!("high watermark {end}, but records end at {}", found.end())
-    })?;
-    Ok(found)
-}
-
-/// What must be there: everything promised before operation `at`, for this kind of crash.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Promise<'a> {
-    pub(crate) ledger: &'a Ledger,
-    pub(crate) at: usize,
-    pub(crate) kind: CrashKind,
-}
-
-impl Promise<'_> {
-    /// Whether what was acknowledged and synced at these moments must be there.
-    fn due(&self, acked: usize, synced: usize) -> usize {
-        match self.kind {
-            CrashKind::ProcessCrash => acked.min(synced),
-            _ => synced,
-        }
-    }
-
-    /// Compares what was found.
-    pub(crate) fn check(&self, found: &Found) -> Outcome {
-        for topic in &self.ledger.topics {
-            let must = topic.acked <= self.at && topic.deletion_began > self.at;
-            let is_there = found
-                .topics
-                .get(&topic.name)
-                .is_some_and(|found| topic.id.as_ref() == Some(&found.id));
-            ensure(!must || is_there, || {
-                format!("topic {} is lost", topic.name)
-            })?;
-        }
-        for (name, found_topic) in &found.topics {
-            let id = &found_topic.id;
-            let mut candidates = self.ledger.topics.iter().filter(|topic| {
-                topic.name == *name && topic.began <= self.at && topic.deletion_acked > self.at
-            });
-            let known = candidates.find(|topic| topic.id.as_ref() == Some(id));
-            let topic = known
-                .ok_or_else(|| format!("topic {name} (id {id}) was never made, or is back"))?;
-            self.check_topic(topic, found_topic)?;
-        }
-        for (key, committed) in &found.commits {
-            self.check_commit(key, *committed, found)?;
-        }
-        let known = self.ledger.generations.keys();
-        for group in known.chain(found.groups.keys()) {
-            self.check_group(group, found.groups.get(group).copied())?;
-        }
-        Ok(())
-    }
-
-    fn check_group(&self, group: &str, found: Option<i32>) -> Outcome {
-        let mut committed = self.ledger.commits.keys();
-        let generations = self.ledger.generations.get(group);
-        ensure(
-            generations.is_some() || committed.any(|(name, ..)| name == group),
-            || format!("group {group} is invented"),
-        )?;
-        let generations = generations.map_or(&[][..], Vec::as_slice);
-        let allowed = possible(generations, self.at, |set| self.due(set.acked, set.synced));
-        // Nothing is stored of a simple group.
-        let found = found.filter(|generation| *generation > 0);
-        ensure(allowed.contains(&found), || {
-            format!("group {group} is in generation {found:?}, not in one of {allowed:?}")
-        })
-    }
-
-    fn check_topic(&self, topic: &TopicLedger, found: &FoundTopic) -> Outcome {
-        let configs = possible(&topic.configs, self.at, |set| set.acked);
-        ensure(configs.contains(&Some(found.config.clone())), || {
-            format!(
-                "topic {} has config {:?}, none of {configs:?}",
-                topic.name, found.config
-            )
-        })?;
-        let found = &found.partitions;
-        let least = topic
-            .partitions
-            .iter()
-            .filter(|partition| partition.acked <= self.at)
-            .count();
-        let most = topic
-            .partitions
-            .iter()
-            .filter(|partition| partition.began <= self.at)
-            .count();
-        ensure((least..=most).contains(&found.len()), || {
-            format!(
-                "topic {} has {} partitions, not {least}..={most}",
-                topic.name,
-                found.len()
-            )
-        })?;
-        for (number, (partition, found)) in topic.partitions.iter().zip(found).enumerate() {
-            self.check_partition(partition, found)
-                .map_err(|message| format!("{}-{number}: {message}", topic.name))?;
-        }
-        Ok(())
-    }
-
-    fn check_partition(&self, ledger: &PartitionLedger, found: &FoundPartition) -> Outcome {
-        let starts: Vec<_> = possible(&ledger.starts, self.at, |set| set.acked)
-            .into_iter()
-            .map(Option::unwrap_or_default)
-            .collect();
-        ensure(starts.contains(&found.start), || {
-            format!("log start {} is none of {starts:?}", found.start)
-        })?;
-        let begun: Vec<&Batch> = ledger
-            .batches
-            .iter()
-            .filter(|batch| batch.began <= self.at && batch.void > self.at)
-            .collect();
-        let required = begun
-            .iter()
-            .filter(|batch| self.due(batch.acked, batch.synced) <= self.at)
-            .map(|batch| batch.end());
-        let required = required.max().unwrap_or(0);
-        ensure(found.end() >= required, || {
-            format!("ends at {}, but {required} was promised", found.end())
-        })?;
-        let written: Vec<&Expected> = begun.iter().flat_map(|batch| &batch.records).collect();
-        let base = begun.first().map_or(0, |batch| batch.base);
-        for (offset, record) in (found.start..).zip(&found.records) {
-            let expected = offset
-                .checked_sub(base)
-                .and_then(|index| written.get(usize::try_from(index).ok()?));
-            ensure(expected == Some(&record), || {
-                format!("offset {offset} holds {record:?}, not {expected:?}")
-            })?;
-        }
-        let boundary = found.records.is_empty()
-            || ledger.boundaries.contains(&found.end())
-            || begun
-                .iter()
-                .any(|batch| batch.whole && batch.end() == found.end());
-        ensure(boundary, || {
-            format!("ends at {}, inside of a batch", found.end())
-        })
-    }
-
-    fn check_commit(&self, key: &CommitKey, committed: Option<Offset>, found: &Found) -> Outcome {
-        let (group, id, partition) = key;
-        let Some((name, topic)) = found.topics.iter().find(|(_, topic)| topic.id == *id) else {
-            return Ok(());
-        };
-        let end = topic
-            .partitions
-            .get(*partition as usize)
-            .map_or(0, FoundPartition::end);
-        let sets = &self.ledger.commits[key];
-        // Data comes before the offsets of those who read it.
-        let read = sets
-            .iter()
-            .filter(|set| self.due(set.acked, set.synced) <= self.at)
-            .map(|set| set.value)
-            .max();
-        ensure(end >= read.unwrap_or(0), || {
-            format!("{name}-{partition} ends at {end}, but group {group} committed {read:?}")
-        })?;
-        let mut allowed = possible(sets, self.at, |set: &Set<Offset>| {
-            self.due(set.acked, set.synced)
-        });
-        if self.kind != CrashKind::ProcessCrash {
-            // What the crash took of the log, nobody has read.
-            for offset in allowed.iter_mut().flatten() {
-                *offset = (*offset).min(end);
-            }
-        }
-        ensure(allowed.contains(&committed), || {
-            format!(
-                "group {group} is at {committed:?} in {name}-{partition} (end {end}), not at one of {allowed:?}"
-            )
-        })
-    }
-}
+use super::promise::{Promise, check_latest};
 
 /// Opens a disk as a crash left it and checks everything that must hold after it.
 pub(crate) fn check_state(
@@ -325,14 +18,24 @@ pub(crate) fn check_state(
     disk: &SimDisk,
     durability: Durability,
 ) -> Outcome<Found> {
-    let broker = open(disk, durability)?;
-    let report = broker.recovery_report();
+    let copies = check_checkpoints(promise, disk, durability)?;
+    let clock = ManualClock::new(LATER);
+    let broker = open_at(DIR, disk, durability, &clock)?;
+    let report = broker.recovery_report().clone();
     ensure(!report.has_damage(), || {
         format!("a crash is taken for damage: {report:?}")
     })?;
     let found = look(&broker, promise.ledger)?;
     promise.check(&found)?;
-    let after = append_everywhere(&broker, &found)?;
+    expect_none_left(
+        disk,
+        &report.stray,
+        &[".cleaned", ".swap", ".deleted", "-delete"],
+    )?;
+    let mut after = append_everywhere(&broker, &found)?;
+    if promise.ledger.cleans {
+        after = clean_everywhere(&broker, &clock, promise, after)?;
+    }
     expect("close", broker.close())?;
     let image = lasting(disk);
 
@@ -346,10 +49,133 @@ pub(crate) fn check_state(
         format!("{again:?} after a reopen, {after:?} before")
     })?;
     expect("close again", broker.close())?;
-    match image.difference(&lasting(disk)) {
-        None => Ok(found),
-        Some(difference) => Err(format!("reopening changed something: {difference}")),
+    if let Some(difference) = image.difference(&lasting(disk)) {
+        return Err(format!("reopening changed something: {difference}"));
     }
+    for (checkpoint, after) in copies {
+        let copy = look_into(checkpoint, disk, durability)?.1;
+        ensure(copy == after, || {
+            format!("{} was {after:?} and is {copy:?}", checkpoint.dir)
+        })?;
+    }
+    Ok(found)
+}
+
+/// A checkpoint is absent or whole. It goes on by itself; returns what is in each by now.
+fn check_checkpoints<'a>(
+    promise: Promise<'a>,
+    disk: &SimDisk,
+    durability: Durability,
+) -> Outcome<Vec<(&'a CheckpointLedger, Found)>> {
+    if promise.ledger.checkpoints.is_empty() {
+        return Ok(Vec::new());
+    }
+    let directories = disk.image().directories();
+    let mut copies = Vec::new();
+    for checkpoint in &promise.ledger.checkpoints {
+        let is_there = directories
+            .iter()
+            .any(|it| it == Path::new(&checkpoint.dir));
+        ensure(is_there || checkpoint.acked > promise.at, || {
+            format!("{} is lost", checkpoint.dir)
+        })?;
+        if !is_there {
+            continue;
+        }
+        ensure(checkpoint.began <= promise.at, || {
+            format!("{} was never made", checkpoint.dir)
+        })?;
+        let (copy, found) = look_into(checkpoint, disk, durability)?;
+        ensure(found == checkpoint.found, || {
+            format!(
+                "{} has {found:?}, not {:?}",
+                checkpoint.dir, checkpoint.found
+            )
+        })?;
+        let after = append_everywhere(&copy, &found)?;
+        expect("close the checkpoint", copy.close())?;
+        copies.push((checkpoint, after));
+    }
+    Ok(copies)
+}
+
+fn look_into(
+    checkpoint: &CheckpointLedger,
+    disk: &SimDisk,
+    durability: Durability,
+) -> Outcome<(Broker, Found)> {
+    let copy = open_at(&checkpoint.dir, disk, durability, &ManualClock::new(LATER))?;
+    let report = copy.recovery_report();
+    ensure(report.clean_shutdown && report.is_clean(), || {
+        format!("{} is not clean: {report:?}", checkpoint.dir)
+    })?;
+    let found = look(&copy, &Default::default())?;
+    Ok((copy, found))
+}
+
+/// What is nobody's is removed, but for directories that no topic has: those are kept, and reported.
+fn expect_none_left(disk: &SimDisk, stray: &[PathBuf], endings: &[&str]) -> Outcome {
+    let is_left = |path: &Path| {
+        let name = path.to_string_lossy();
+        path.starts_with(DIR)
+            && !stray.iter().any(|stray| path.starts_with(stray))
+            && endings.iter().any(|ending| name.ends_with(*ending))
+    };
+    let image = disk.image();
+    let files = image.files().into_iter().map(|(path, _)| path);
+    let left: Vec<_> = files
+        .chain(image.directories())
+        .filter(|path| is_left(path))
+        .collect();
+    ensure(left.is_empty(), || format!("{left:?} are left"))
+}
+
+/// Fills segments, has them compacted or grow old, and looks what is left.
+fn clean_everywhere(
+    broker: &Broker,
+    clock: &ManualClock,
+    promise: Promise<'_>,
+    mut before: Found,
+) -> Outcome<Found> {
+    for value in ["-", "a value that fills a segment-"] {
+        let value = value.repeat(12);
+        append_to_all(broker, &mut before, &value)?;
+    }
+    clock.advance(Duration::from_secs(86_400));
+    expect("clean", broker.run_housekeeping())?;
+    let after = look(broker, promise.ledger)?;
+    for (name, topic) in &before.topics {
+        let now = after
+            .topics
+            .get(name)
+            .ok_or("a topic is lost by cleaning")?;
+        for (before, now) in topic.partitions.iter().zip(&now.partitions) {
+            check_cleaned(topic.config.values().cleanup_policy(), before, now)
+                .map_err(|message| format!("{name}, cleaned: {message}"))?;
+        }
+    }
+    Ok(after)
+}
+
+fn check_cleaned(policy: CleanupPolicy, before: &FoundPartition, now: &FoundPartition) -> Outcome {
+    ensure(now.end == before.end && now.start >= before.start, || {
+        format!("from {} to {}", now.start, now.end)
+    })?;
+    let changed = now
+        .records
+        .iter()
+        .find(|(offset, record)| before.records.get(offset) != Some(record));
+    ensure(changed.is_none(), || format!("{changed:?} is new"))?;
+    ensure(
+        policy != CleanupPolicy::Delete || now.gone().is_empty(),
+        || format!("{:?} are gone", now.gone()),
+    )?;
+    ensure(
+        policy != CleanupPolicy::Compact || now.start == before.start,
+        || format!("the start moved from {} to {}", before.start, now.start),
+    )?;
+    let written = before.records.iter();
+    check_latest(written.map(|(offset, record)| (*offset, record)), now)
 }
 
 /// What must not change from a close to the next one. In `durable-ends` each write has a number.
@@ -360,76 +186,34 @@ fn lasting(disk: &SimDisk) -> DiskImage {
 /// Appends a record to every partition; returns what must be found from now on.
 fn append_everywhere(broker: &Broker, found: &Found) -> Outcome<Found> {
     let mut after = found.clone();
-    for (name, found_topic) in &mut after.topics {
-        let partitions = &mut found_topic.partitions;
-        let topic = expect("find a topic", broker.topic(name))?;
-        for (number, partition) in (0..).zip(partitions) {
-            let handle = expect("find a partition", topic.partition(number))?;
-            let offset = expect(
-                "append after the crash",
-                handle.append(&[Record::value_only("after").timestamp(LATER)]),
-            )?;
-            let end = partition.end();
-            ensure(offset == end, || {
-                format!("{name}-{number}: appended at {offset}, not at {end}")
-            })?;
-            partition.records.push(Expected {
-                key: None,
-                value: Some(b"after".to_vec()),
-                timestamp: LATER,
-                headers: Vec::new(),
-            });
-        }
-    }
+    append_to_all(broker, &mut after, "after")?;
     Ok(after)
 }
 
-/// What the next part of a workload starts from, after a crash and a recovery.
-pub(crate) fn ledger_from(found: &Found, before: &Ledger) -> Ledger {
-    let mut ledger = Ledger::default();
-    for old in &before.topics {
-        let Some(FoundTopic { partitions, .. }) = found
-            .topics
-            .get(&old.name)
-            .filter(|topic| old.id.as_ref() == Some(&topic.id))
-        else {
-            continue;
-        };
-        let mut topic = old.clone();
-        (
-            topic.began,
-            topic.acked,
-            topic.deletion_began,
-            topic.deletion_acked,
-        ) = (0, 0, NEVER, NEVER);
-        topic.configs = topic
-            .configs
-            .last()
-            .map(|config| Set::always(config.value.clone()))
-            .into_iter()
-            .collect();
-        topic.partitions.truncate(partitions.len());
-        for (partition, found) in topic.partitions.iter_mut().zip(partitions) {
-            partition
-                .batches
-                .retain(|batch| batch.void == NEVER && batch.end() <= found.end());
-            for batch in &mut partition.batches {
-                (batch.began, batch.acked, batch.synced) = (0, 0, 0);
+fn append_to_all(broker: &Broker, found: &mut Found, value: &str) -> Outcome {
+    for (name, found_topic) in &mut found.topics {
+        let topic = expect("find a topic", broker.topic(name))?;
+        let has_keys = found_topic.config.values().cleanup_policy() != CleanupPolicy::Delete;
+        for (number, partition) in (0..).zip(&mut found_topic.partitions) {
+            let handle = expect("find a partition", topic.partition(number))?;
+            let mut record = Record::value_only(value).timestamp(LATER);
+            if has_keys {
+                record = record.key("key-1");
             }
-            partition.boundaries.retain(|offset| *offset <= found.end());
-            partition.starts = vec![Set::always(found.start)];
-            (partition.began, partition.acked) = (0, 0);
+            let offset = expect("append after the crash", handle.append(&[record]))?;
+            let end = partition.end;
+            ensure(offset == end, || {
+                format!("{name}-{number}: appended at {offset}, not at {end}")
+            })?;
+            let record = Expected {
+                key: has_keys.then(|| b"key-1".to_vec()),
+                value: Some(value.into()),
+                timestamp: LATER,
+                headers: Vec::new(),
+            };
+            partition.records.insert(offset, record);
+            partition.end += 1;
         }
-        ledger.topics.push(topic);
     }
-    for (key, committed) in &found.commits {
-        let sets = committed.map(Set::always).into_iter().collect();
-        ledger.commits.insert(key.clone(), sets);
-    }
-    let stored = found.groups.iter().filter(|(_, stored)| **stored > 0);
-    for (group, generation) in stored {
-        let sets = vec![Set::always(*generation)];
-        ledger.generations.insert(group.clone(), sets);
-    }
-    ledger
+    Ok(())
 }

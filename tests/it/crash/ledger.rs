@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use streamlog::{Offset, TopicConfig};
 
+use super::look::{Found, FoundTopic};
+
 /// A moment that never comes.
 pub(crate) const NEVER: usize = usize::MAX;
 
@@ -70,6 +72,10 @@ pub(crate) struct PartitionLedger {
     /// In the order of the log.
     pub(crate) batches: Vec<Batch>,
     pub(crate) starts: Vec<Set<Offset>>,
+    /// A call failed that may have moved the start.
+    pub(crate) may_start_later: bool,
+    /// Passes of compaction, each with the offsets that had no record any more.
+    pub(crate) passes: Vec<Set<BTreeSet<Offset>>>,
     /// Where batches begin in the log, as far as that was looked up.
     pub(crate) boundaries: BTreeSet<Offset>,
 }
@@ -81,6 +87,8 @@ impl PartitionLedger {
             acked: NEVER,
             batches: Vec::new(),
             starts: Vec::new(),
+            may_start_later: false,
+            passes: Vec::new(),
             boundaries: BTreeSet::new(),
         }
     }
@@ -111,6 +119,23 @@ pub(crate) struct TopicLedger {
     pub(crate) configs: Vec<Set<TopicConfig>>,
 }
 
+impl TopicLedger {
+    /// True if this id is the topic's; of one whose making failed none is known.
+    pub(crate) fn may_have(&self, id: &str) -> bool {
+        self.id.as_deref().is_none_or(|known| known == id)
+    }
+}
+
+/// A copy of everything.
+#[derive(Debug, Clone)]
+pub(crate) struct CheckpointLedger {
+    pub(crate) dir: String,
+    pub(crate) began: usize,
+    pub(crate) acked: usize,
+    /// What there was at that moment.
+    pub(crate) found: Found,
+}
+
 /// A group, a topic's id, and a partition.
 pub(crate) type CommitKey = (String, String, u32);
 
@@ -120,6 +145,9 @@ pub(crate) struct Ledger {
     pub(crate) commits: BTreeMap<CommitKey, Vec<Set<Offset>>>,
     /// By group: those that are stored, when its first member joins and when its last one leaves.
     pub(crate) generations: BTreeMap<String, Vec<Set<i32>>>,
+    pub(crate) checkpoints: Vec<CheckpointLedger>,
+    /// Segments are compacted or grow old: what is found is cleaned, too.
+    pub(crate) cleans: bool,
 }
 
 impl Ledger {
@@ -154,4 +182,59 @@ pub(crate) fn possible<T: Clone>(
             .chain(begun.iter().map(|set| Some(set.value.clone())))
             .collect(),
     }
+}
+
+/// What the next part of a workload starts from, after a crash and a recovery.
+pub(crate) fn ledger_from(found: &Found, before: &Ledger) -> Ledger {
+    let mut ledger = Ledger {
+        cleans: before.cleans,
+        ..Ledger::default()
+    };
+    for old in &before.topics {
+        let Some(FoundTopic { partitions, .. }) = found
+            .topics
+            .get(&old.name)
+            .filter(|topic| old.id.as_ref() == Some(&topic.id))
+        else {
+            continue;
+        };
+        let mut topic = old.clone();
+        (
+            topic.began,
+            topic.acked,
+            topic.deletion_began,
+            topic.deletion_acked,
+        ) = (0, 0, NEVER, NEVER);
+        topic.configs = topic
+            .configs
+            .last()
+            .map(|config| Set::always(config.value.clone()))
+            .into_iter()
+            .collect();
+        topic.partitions.truncate(partitions.len());
+        for (partition, found) in topic.partitions.iter_mut().zip(partitions) {
+            partition
+                .batches
+                .retain(|batch| batch.void == NEVER && batch.end() <= found.end);
+            for batch in &mut partition.batches {
+                (batch.began, batch.acked, batch.synced) = (0, 0, 0);
+            }
+            partition.boundaries.retain(|offset| *offset <= found.end);
+            partition.starts = vec![Set::always(found.start)];
+            partition.passes = vec![Set::always(found.gone())];
+            partition.may_start_later = false;
+            (partition.began, partition.acked) = (0, 0);
+        }
+        ledger.topics.push(topic);
+    }
+    for (key, committed) in &found.commits {
+        let sets = committed.map(Set::always).into_iter().collect();
+        ledger.commits.insert(key.clone(), sets);
+    }
+    let stored = found.groups.iter().filter(|(_, stored)| **stored > 0);
+    for (group, generation) in stored {
+        let sets = vec![Set::always(*generation)];
+        ledger.generations.insert(group.clone(), sets);
+    }
+    ledger
 }

@@ -37,6 +37,7 @@ pub(crate) struct Case {
     pub(crate) ledger: Ledger,
     pub(crate) durability: Durability,
     pub(crate) large: bool,
+    pub(crate) cleans: bool,
 }
 
 impl Case {
@@ -67,6 +68,7 @@ pub(crate) fn record<'a>(
                 ledger: run.ledger,
                 durability: run.durability,
                 large: workload.large,
+                cleans: workload.cleans,
             }
         })
         .collect();
@@ -114,6 +116,8 @@ pub(crate) fn sweep(
 #[derive(Default)]
 pub(crate) struct Tally {
     states: AtomicUsize,
+    /// Those of logs that are cleaned.
+    cleaned: AtomicUsize,
     violations: Mutex<Violations>,
 }
 
@@ -129,6 +133,10 @@ impl Tally {
         self.states.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn cleaned_states(&self) -> usize {
+        self.cleaned.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn violations(&self) -> usize {
         self.violations.lock().expect("nobody panics with it").count
     }
@@ -142,6 +150,8 @@ impl Tally {
         check: impl FnOnce() -> Result<(), String>,
     ) {
         self.states.fetch_add(1, Ordering::Relaxed);
+        self.cleaned
+            .fetch_add(case.cleans.into(), Ordering::Relaxed);
         let outcome = catch_unwind(AssertUnwindSafe(check));
         if let Err(message) = outcome.unwrap_or_else(|panic| Err(panic_message(&*panic))) {
             self.violation(case, at, state, &message);

@@ -11,7 +11,7 @@ use crate::crash::ledger::{NEVER, Set};
 
 /// When a commit began, was in force, and was as safe as the durability says.
 #[derive(Clone, Copy)]
-struct Moments {
+pub(super) struct Moments {
     began: usize,
     acked: usize,
     synced: usize,

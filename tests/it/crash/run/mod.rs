@@ -1,5 +1,6 @@
 //! One run of a workload on a recording disk: does things to a broker and keeps the ledger.
 
+mod cleaning;
 mod groups;
 mod records;
 mod restarts;
@@ -10,10 +11,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use streamlog::sim::SimDisk;
-use streamlog::{Broker, Delivery, Durability, ManualClock, Offset, Position};
+use streamlog::{Broker, Delivery, Durability, ManualClock, Offset, Position, Result};
 
-use super::check::DIR;
+use self::cleaning::Cleaned;
 use super::ledger::{Ledger, NEVER};
+use super::look::DIR;
 use super::workloads::Workload;
 
 /// Where the clock of a workload starts.
@@ -45,7 +47,10 @@ impl Run {
             clock: ManualClock::new(START),
             durability: workload.durability,
             waypoints: workload.waypoints,
-            ledger: Ledger::default(),
+            ledger: Ledger {
+                cleans: workload.cleans,
+                ..Ledger::default()
+            },
             broker_stamps: BTreeSet::new(),
             broker: None,
             deliveries: Vec::new(),
@@ -118,12 +123,33 @@ impl Run {
     /// Lets time pass, and does what falls due.
     pub(crate) fn wait(&mut self, time: Duration) {
         self.clock.advance(time);
-        let (_, result, done) = self.timed(|run| run.broker().run_housekeeping());
-        result.expect("housekeeping works");
-        if time >= Duration::from_secs(1) {
+        let (began, result, done) = self.timed(|run| run.broker().run_housekeeping());
+        let succeeded = self.succeeds(result, "housekeeping works");
+        self.learn_cleaned(Cleaned {
+            began,
+            done,
+            succeeded,
+        });
+        if succeeded && time >= Duration::from_secs(1) {
             // `flush.ms` is over for everything, committed offsets included.
             self.all_is_durable(done);
         }
+    }
+
+    /// A call fails only on a disk that does.
+    fn succeeds<T>(&self, result: Result<T>, what: &str) -> bool {
+        match result {
+            Ok(_) => true,
+            Err(error) => {
+                assert!(self.disk.faults_struck() > 0, "{what}: {error}");
+                false
+            }
+        }
+    }
+
+    /// The offset that the next record gets.
+    pub(crate) fn end(&mut self, topic: &str, partition: u32) -> Offset {
+        self.ledger.partition(topic, partition).end()
     }
 
     fn all_is_durable(&mut self, now: usize) {

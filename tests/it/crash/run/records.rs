@@ -38,7 +38,16 @@ impl Run {
         count: usize,
         size: usize,
     ) -> bool {
-        let mut records: Vec<_> = (0..count).map(|_| self.record(size)).collect();
+        let records = (0..count).map(|_| self.record(size)).collect();
+        self.append_records(topic, partition, records)
+    }
+
+    pub(super) fn append_records(
+        &mut self,
+        topic: &str,
+        partition: u32,
+        mut records: Vec<Expected>,
+    ) -> bool {
         let base = self.ledger.partition(topic, partition).end();
         let handle = self.partition(topic, partition);
         let (began, result, done) = {

@@ -4,8 +4,8 @@ use streamlog::Broker;
 use streamlog::sim::{CrashKind, CrashPlan};
 
 use super::Run;
-use crate::crash::check::{DIR, ledger_from, look};
-use crate::crash::ledger::{Ledger, NEVER};
+use crate::crash::ledger::{Ledger, NEVER, ledger_from};
+use crate::crash::look::{DIR, look};
 
 impl Run {
     /// Appends whose outcome was unknown: now it is known.

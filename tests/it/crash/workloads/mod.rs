@@ -1,11 +1,14 @@
 //! What brokers do while the power fails: small programs, each about one mechanism.
 
 mod appends;
+mod checkpoints;
+mod compaction;
 mod deletion;
 mod failures;
 mod groups;
 mod producers;
 mod restarts;
+mod retention;
 mod staging;
 mod topics;
 mod waypoints;
@@ -26,6 +29,8 @@ pub(crate) struct Workload {
     pub(crate) large: bool,
     /// There is a waypoint at every sync.
     pub(crate) waypoints: bool,
+    /// Segments are compacted or grow old.
+    pub(crate) cleans: bool,
     pub(crate) program: fn(&mut Run),
 }
 
@@ -36,6 +41,7 @@ const fn written(name: &'static str, program: fn(&mut Run)) -> Workload {
         prepared: true,
         large: false,
         waypoints: false,
+        cleans: false,
         program,
     }
 }
@@ -47,7 +53,15 @@ const fn synced(name: &'static str, program: fn(&mut Run)) -> Workload {
         prepared: true,
         large: false,
         waypoints: false,
+        cleans: false,
         program,
+    }
+}
+
+const fn cleaned(name: &'static str, program: fn(&mut Run)) -> Workload {
+    Workload {
+        cleans: true,
+        ..written(name, program)
     }
 }
 
@@ -71,6 +85,9 @@ pub(crate) fn workloads() -> impl Iterator<Item = &'static Workload> {
         deletion::WORKLOADS,
         failures::WORKLOADS,
         waypoints::WORKLOADS,
+        compaction::WORKLOADS,
+        retention::WORKLOADS,
+        checkpoints::WORKLOADS,
     ]
     .into_iter()
     .flatten()
