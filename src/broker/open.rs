@@ -56,6 +56,11 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
     }
     checkpoints::check_meta_properties(&**disk, root, &new_identity(builder.seed))?;
     let clean = checkpoints::take_clean_marker(&**disk, root)?;
+    if !clean && stored.is_some() {
+        // It may be that of a process which was killed right after it was put in place: what is removed because
+        // of it must not be gone before it is on the device.
+        sync_parent(&**disk, &root.join(registry::MANIFEST))?;
+    }
 
     let entries = disk
         .list(root)

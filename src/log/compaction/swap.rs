@@ -82,6 +82,11 @@ pub(in crate::log) fn settle(disk: &dyn Disk, dir: &Path, entries: &[DirEntry]) 
         .filter_map(|entry| parse(&entry.name))
         .collect();
     let committed = committed(disk, dir, &outputs)?;
+    if !committed.is_empty() {
+        // The commit may be that of a process which was killed right after it: nothing that follows from it
+        // may be on the device before it is.
+        sync_names(disk, dir)?;
+    }
     let mut replaced = Vec::new();
     for &base in &committed {
         replaced.extend(settle_one(disk, dir, base, entries)?);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use streamlog::sim::{DiskImage, SimDisk};
 use streamlog::{Broker, CleanupPolicy, Durability, ManualClock, Record};
 
-use super::ledger::{CheckpointLedger, Expected};
+use super::ledger::{CheckpointLedger, Expected, Ledger};
 use super::look::{
     DIR, Found, FoundPartition, LATER, Outcome, ensure, expect, look, open, open_at,
 };
@@ -109,7 +109,7 @@ fn look_into(
     ensure(report.clean_shutdown && report.is_clean(), || {
         format!("{} is not clean: {report:?}", checkpoint.dir)
     })?;
-    let found = look(&copy, &Default::default())?;
+    let found = look(&copy, &Ledger::default())?;
     Ok((copy, found))
 }
 

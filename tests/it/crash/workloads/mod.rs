@@ -19,6 +19,10 @@ use streamlog::{Durability, TopicConfig};
 use super::run::Run;
 
 /// A program with a name.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each looked at in one place"
+)]
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
     /// What acknowledges commits of offsets.
