@@ -43,7 +43,12 @@ pub(crate) struct Case {
 impl Case {
     /// The moments to look at, one in `stride`.
     fn moments(&self, stride: usize) -> impl Iterator<Item = usize> {
-        let stride = if self.large { stride * 8 } else { stride };
+        let stride = match (self.large, self.cleans) {
+            (true, _) => stride * 8,
+            // There is much to do with each.
+            (false, true) if stride > 1 => stride * 2,
+            (false, _) => stride,
+        };
         (0..=self.disk.operation_count()).step_by(stride)
     }
 }
