@@ -6,7 +6,7 @@
 //! (`retention.consumed`): no rule removes a segment that reaches above `removable_end`.
 //!
 //! The active segment is never removed. If it qualifies as well, with all before it, it is to be rolled
-//! first, and then decided again: what was appended meanwhile is in it.
+//! first, and then decided again. If appends are quicker than that, the segments before it go.
 //!
 //! Elsewhere: when to look and what to do about it ([`cleaner`](crate::broker)), removing files
 //! ([`removal`](super::removal)).
@@ -51,9 +51,9 @@ pub(crate) enum Verdict {
     /// It starts here from now on. At the present start, there is nothing to do but to remove what lies
     /// below.
     StartAt(Offset),
-    /// All of it can go once it goes on in a new segment: roll the active one, which ends here, and decide
-    /// again.
-    RollAt(Offset),
+    /// All of it can go once it goes on in a new segment: roll the active one, which ends at `end`, and decide
+    /// again. If more was appended meanwhile, the log starts at the active segment, `otherwise`.
+    RollAt { end: Offset, otherwise: Offset },
 }
 
 /// Decides over the segments of a log, the active one last.
@@ -70,7 +70,10 @@ pub(crate) fn decide(segments: &[SegmentFacts], limits: Limits<'_>) -> Verdict {
     }
     match (left.first(), segments.last()) {
         (Some(first), _) => Verdict::StartAt(first.base.max(limits.start)),
-        (None, Some(active)) => Verdict::RollAt(active.end),
+        (None, Some(active)) => Verdict::RollAt {
+            end: active.end,
+            otherwise: active.base.max(limits.start),
+        },
         (None, None) => Verdict::StartAt(limits.start),
     }
 }

@@ -30,6 +30,10 @@ fn by_age(millis: u64) -> TopicConfig {
     unlimited().retention_ms(Some(Duration::from_millis(millis)))
 }
 
+fn roll_at(end: Offset, otherwise: Offset) -> Verdict {
+    Verdict::RollAt { end, otherwise }
+}
+
 fn decide_from(start: Offset, segments: &[SegmentFacts], config: &TopicConfig) -> Verdict {
     let limits = Limits {
         config,
@@ -79,7 +83,7 @@ fn size_stops_at_the_first_segment_that_has_to_stay() {
 #[test]
 fn a_limit_of_no_bytes_removes_the_active_segment_too() {
     let log = [(100, 0), (50, 0)];
-    assert_eq!(start_by(&by_size(0), &log), Verdict::RollAt(20));
+    assert_eq!(start_by(&by_size(0), &log), roll_at(20, 10));
     let rolled = [(100, 0), (50, 0), (0, 0)];
     assert_eq!(start_by(&by_size(0), &rolled), Verdict::StartAt(20));
 }
@@ -109,10 +113,10 @@ fn no_age_at_all_keeps_what_is_of_this_very_moment() {
 #[test]
 fn if_everything_is_too_old_the_active_segment_is_rolled_first() {
     let log = [(100, 3000), (100, 2000)];
-    assert_eq!(start_by(&by_age(1000), &log), Verdict::RollAt(20));
+    assert_eq!(start_by(&by_age(1000), &log), roll_at(20, 10));
     assert_eq!(
         start_by(&by_age(1000), &[(100, 2000)]),
-        Verdict::RollAt(10),
+        roll_at(10, 0),
         "also if there is no other"
     );
     let rolled = [(100, 3000), (100, 2000), (0, 0)];
@@ -162,7 +166,7 @@ fn the_start_is_never_lowered() {
 fn an_old_active_segment_goes_even_if_all_its_records_are_deleted() {
     let log = segments(&[(100, 2000)]);
     let by_age = by_age(1000);
-    assert_eq!(decide_from(10, &log, &by_age), Verdict::RollAt(10));
+    assert_eq!(decide_from(10, &log, &by_age), roll_at(10, 10));
     let rolled = segments(&[(100, 2000), (0, 0)]);
     assert_eq!(decide_from(10, &rolled, &by_age), Verdict::StartAt(10));
 }
@@ -184,7 +188,7 @@ fn a_compacted_topic_loses_nothing_by_size_or_age() {
         "its start stays where it is"
     );
     let both = with(CleanupPolicy::CompactAndDelete);
-    assert_eq!(decide_from(0, &log, &both), Verdict::RollAt(30));
+    assert_eq!(decide_from(0, &log, &both), roll_at(30, 20));
 }
 
 #[test]
@@ -197,7 +201,7 @@ fn records_that_may_not_go_keep_their_segment_and_all_behind() {
         (19, Verdict::StartAt(10)),
         (20, Verdict::StartAt(20)),
         (29, Verdict::StartAt(20)),
-        (30, Verdict::RollAt(30)),
+        (30, roll_at(30, 20)),
     ] {
         for config in [by_age(1000), by_size(0)] {
             let limits = Limits {

@@ -256,6 +256,27 @@ fn a_log_that_was_rolled_for_retention_alone_opens_as_it_was_closed() {
 }
 
 #[test]
+fn old_segments_go_though_there_is_no_room_to_go_on_in_a_new_one() {
+    let world = World::new();
+    let log = world.topic(an_hour());
+    fill(&log, 60, START);
+    let active = *world.bases("t-0").last().unwrap();
+    world.clock.advance(2 * HOUR);
+    let full = Fault::error(Operation::Open, std::io::ErrorKind::StorageFull);
+    world.disk.fail(full.on_path("00060.log").sticky());
+    world.look();
+    assert_eq!(world.bases("t-0"), [active]);
+    let refused = world.broker.run_housekeeping();
+    assert!(
+        matches!(refused, Err(Error::DiskFull { .. })),
+        "{refused:?}"
+    );
+    world.disk.clear_faults();
+    world.look();
+    assert_eq!(world.bases("t-0"), [60]);
+}
+
+#[test]
 fn looking_again_finds_nothing_to_do() {
     let world = World::new();
     let log = world.topic(an_hour());

@@ -261,16 +261,21 @@ impl Cleaner {
             };
             decide(&log.segment_facts(now), limits)
         };
-        match verdict() {
-            Verdict::StartAt(start) => Ok(start),
-            Verdict::RollAt(end) => {
-                partition.begin_segment_at(end)?;
-                match verdict() {
-                    Verdict::StartAt(start) => Ok(start),
-                    // Something was appended meanwhile: the next pass sees how old that is.
-                    Verdict::RollAt(_) => Ok(start),
-                }
+        let (end, sealed_end) = match verdict() {
+            Verdict::StartAt(start) => return Ok(start),
+            Verdict::RollAt { end, otherwise } => (end, otherwise),
+        };
+        match partition.begin_segment_at(end) {
+            // If something was appended meanwhile, the next pass sees how old that is.
+            Ok(()) => match verdict() {
+                Verdict::StartAt(start) => Ok(start),
+                Verdict::RollAt { otherwise, .. } => Ok(otherwise),
+            },
+            // What goes makes room for a new segment, and the next pass tries again.
+            Err(Error::DiskFull { .. } | Error::DiskBudget { .. }) if sealed_end > start => {
+                Ok(sealed_end)
             }
+            Err(error) => Err(error),
         }
     }
 }
