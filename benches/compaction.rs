@@ -11,7 +11,7 @@
 //! * `appends`: `Partition::append` one by one at full speed, on another partition and on the log's own active
 //!   segment, alone and while a thread compacts. The two are measured in turns; the ratio is that of the p99.
 //! * `retention`: the longest append to a partition of which a thousand segments are removed meanwhile, and
-//!   without that.
+//!   of as many appends without that; at full speed, and at one that leaves the disk time to keep up.
 
 #![allow(unreachable_pub, reason = "the modules of one program share items")]
 #![allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
@@ -37,6 +37,7 @@ struct Sizes {
     /// How many segments retention removes.
     removed: u64,
     rounds: usize,
+    removals: usize,
 }
 
 const FULL: Sizes = Sizes {
@@ -44,6 +45,7 @@ const FULL: Sizes = Sizes {
     segment_bytes: 64 << 20,
     removed: 1_000,
     rounds: 3,
+    removals: 5,
 };
 
 const SMALL: Sizes = Sizes {
@@ -51,6 +53,7 @@ const SMALL: Sizes = Sizes {
     segment_bytes: 1 << 20,
     removed: 20,
     rounds: 1,
+    removals: 1,
 };
 
 /// Of a value.
@@ -68,7 +71,13 @@ fn main() -> Result<()> {
     for (name, place) in [("another partition", 1), ("the same partition", 0)] {
         appends(&sizes, &values, name, place)?;
     }
-    retention(&sizes, &values)
+    for (name, pace) in [
+        ("at full speed", None),
+        ("20,000 a second", Some(Duration::from_micros(50))),
+    ] {
+        retention(&sizes, &values, name, pace)?;
+    }
+    Ok(())
 }
 
 /// A directory on the disk that builds go to: a temporary one is in memory on many machines.
@@ -189,7 +198,18 @@ struct Latencies(Vec<Duration>);
 
 impl Latencies {
     fn of(partition: &Partition, values: &[Vec<u8>], until: Until<'_>) -> Result<Self> {
+        Self::paced(partition, values, until, None)
+    }
+
+    /// With so much time at least from one append to the next.
+    fn paced(
+        partition: &Partition,
+        values: &[Vec<u8>],
+        until: Until<'_>,
+        pace: Option<Duration>,
+    ) -> Result<Self> {
         let mut all = Vec::new();
+        let mut due = Instant::now();
         for (number, value) in (0_u64..).zip(values.iter().cycle()) {
             let is_over = match until {
                 Until::Count(count) => number >= count,
@@ -200,6 +220,10 @@ impl Latencies {
             }
             let key = format!("new-{}", number % 1000);
             let record = Record::value_only(value).key(&key);
+            while pace.is_some() && Instant::now() < due {
+                std::hint::spin_loop();
+            }
+            due += pace.unwrap_or_default();
             let start = Instant::now();
             partition.append(&[record])?;
             all.push(start.elapsed());
@@ -218,6 +242,10 @@ impl Latencies {
         self.0[index.min(self.0.len() - 1)]
     }
 
+    fn count(&self) -> u64 {
+        self.0.len() as u64
+    }
+
     fn longest(&self) -> Duration {
         self.at(1.0)
     }
@@ -234,13 +262,15 @@ impl std::fmt::Display for Latencies {
     }
 }
 
-fn retention(sizes: &Sizes, values: &[Vec<u8>]) -> Result<()> {
+fn retention(sizes: &Sizes, values: &[Vec<u8>], name: &str, pace: Option<Duration>) -> Result<()> {
     let (mut with, mut without) = (Vec::new(), Vec::new());
-    for _ in 0..sizes.rounds {
+    for _ in 0..sizes.removals {
         let dir = directory();
         let broker = open(dir.path())?;
         let config = TopicConfig::default()
             .segment_bytes(16 << 10)
+            // Without background threads, an append would do it.
+            .flush_ms(None)
             .retention_ms(None);
         let topic = broker.create_topic("queue", config.clone())?;
         let partition = topic.partition(0)?;
@@ -248,10 +278,9 @@ fn retention(sizes: &Sizes, values: &[Vec<u8>]) -> Result<()> {
             let batch: Vec<_> = values.iter().take(12).map(Record::value_only).collect();
             partition.append(&batch)?;
         }
-        // Appends do not roll from here on.
-        let roomy = config.segment_bytes(1 << 30);
+        // Appends do not roll from here on: there are at most 2 GiB of them.
+        let roomy = config.segment_bytes((1 << 31) - 1);
         broker.alter_topic("queue", roomy.clone())?;
-        let calm = Latencies::of(&partition, values, Until::Count(sizes.removed * 20))?;
         broker.alter_topic("queue", roomy.retention_bytes(Some(0)))?;
         let start = partition.log_start_offset();
         let over = AtomicBool::new(false);
@@ -262,7 +291,7 @@ fn retention(sizes: &Sizes, values: &[Vec<u8>]) -> Result<()> {
                 over.store(true, Ordering::Release);
                 done
             });
-            let beside = Latencies::of(&partition, values, Until::Over(&over))?;
+            let beside = Latencies::paced(&partition, values, Until::Over(&over), pace)?;
             Ok::<_, streamlog::Error>((beside, removing.join().expect("it does not panic")?))
         })?;
         let (beside, taken) = beside;
@@ -270,8 +299,10 @@ fn retention(sizes: &Sizes, values: &[Vec<u8>]) -> Result<()> {
             partition.log_start_offset() > start,
             "something was removed"
         );
+        // As many, so that both meet as often what comes once in so many appends.
+        let calm = Latencies::paced(&partition, values, Until::Count(beside.count()), pace)?;
         println!(
-            "retention: {} segments in {taken:.1?}; longest append {:.1?} beside it, {:.1?} without",
+            "retention, appends {name}: {} segments in {taken:.1?}; longest append {:.1?} beside it, {:.1?} without",
             sizes.removed,
             beside.longest(),
             calm.longest()
@@ -280,7 +311,7 @@ fn retention(sizes: &Sizes, values: &[Vec<u8>]) -> Result<()> {
         without.push(calm.longest().as_secs_f64() * 1e6);
     }
     println!(
-        "retention: longest append {:.0} us beside it, {:.0} us without, at the median",
+        "retention, appends {name}: longest append {:.0} us beside it, {:.0} us without, at the median\n",
         median(&mut with),
         median(&mut without)
     );
