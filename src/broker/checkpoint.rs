@@ -20,8 +20,8 @@ use super::checkpoints::{
     CLEAN_MARKER, CLEANER_OFFSETS, HIGH_WATERMARKS, LOG_STARTS, META_PROPERTIES, RECOVERY_POINTS,
     encode_offsets,
 };
+use super::manifest_file::MANIFEST;
 use super::open::confirm_root;
-use super::registry::MANIFEST;
 use super::topics::remove_tree;
 use crate::disk::{Copier, Counts, DirEntry, Disk, with_suffix};
 use crate::error::{Error, Result};

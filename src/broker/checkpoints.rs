@@ -173,23 +173,41 @@ impl BrokerState {
     pub(super) fn forget_checkpoints(&self, topic: &str) -> Result<()> {
         let stays = |partition: &PartitionState| partition.id().topic() != topic;
         if load_recovery_points(&*self.disk, &self.root)?.mentions(topic) {
-            self.write_checkpoint(RECOVERY_POINTS, |partition| {
+            self.rewrite_or_remove(RECOVERY_POINTS, |partition| {
                 stays(partition).then(|| partition.durable_end())
             })?;
         }
         let cleaner_offsets = self.root.join(CLEANER_OFFSETS);
         if Checkpoint::load(&*self.disk, &cleaner_offsets)?.mentions(topic) {
-            self.write_checkpoint(CLEANER_OFFSETS, |partition| {
+            self.rewrite_or_remove(CLEANER_OFFSETS, |partition| {
                 clean_until(partition).filter(|_| stays(partition))
             })?;
         }
         if load_log_starts(&*self.disk, &self.root)?.mentions(topic) {
-            self.write_checkpoint(LOG_STARTS, |partition| {
+            self.rewrite_or_remove(LOG_STARTS, |partition| {
                 let start = partition.log_start_offset();
                 (stays(partition) && start > 0).then_some(start)
             })?;
         }
         Ok(())
+    }
+
+    /// On a full disk the whole file goes, so that a topic can be deleted to make room; the next close writes it
+    /// again. It stays where it may say of Kafka's topics what nothing else does.
+    fn rewrite_or_remove(
+        &self,
+        name: &str,
+        offset: impl Fn(&PartitionState) -> Option<Offset>,
+    ) -> Result<()> {
+        let is_adopted = self.partitions().iter().any(|it| it.log().is_adopted());
+        match self.write_checkpoint(name, offset) {
+            Err(Error::DiskFull { .. }) if !is_adopted => {
+                let path = self.root.join(name);
+                remove_if_present(&*self.disk, &path)?;
+                sync_parent(&*self.disk, &path)
+            }
+            outcome => outcome,
+        }
     }
 
     fn write_checkpoint(

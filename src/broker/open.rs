@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use super::adopt::{adopt, recognise};
 use super::checkpoints::{self, Checkpoint};
 use super::cleaner::Cleaner;
+use super::manifest_file::{self, MANIFEST};
 use super::registry::{self, FIRST_PRODUCER_ID, Registry, Topics};
 use super::report::RecoveryReport;
 use super::salvage::finish_salvages;
@@ -50,7 +51,7 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
     } = builder;
     builder.check()?;
     let lock = lock(&**disk, root, builder.create_dir)?;
-    let stored = registry::load(&**disk, root)?;
+    let stored = manifest_file::load(&**disk, root)?;
     if stored.is_none() {
         confirm_root(&**disk, root)?;
     }
@@ -59,7 +60,7 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
     if !clean && stored.is_some() {
         // It may be that of a process which was killed right after it was put in place: what is removed because
         // of it must not be gone before it is on the device.
-        sync_parent(&**disk, &root.join(registry::MANIFEST))?;
+        sync_parent(&**disk, &root.join(MANIFEST))?;
     }
 
     let entries = disk
@@ -103,7 +104,7 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
     opening.ends.free_unclaimed();
     let manifest = raise_producer_ids(manifest, &topics);
     if !report.adopted_topics.is_empty() || is_new {
-        replace_file(&**disk, &root.join(registry::MANIFEST), &manifest.encode())?;
+        replace_file(&**disk, &root.join(MANIFEST), &manifest.encode())?;
     }
     let registry = Registry::new(root, Arc::clone(disk), manifest, builder.seed, topics);
     let offsets = OffsetStore::new(builder.offsets_retention, clock, &opening.housekeeping);

@@ -2,29 +2,26 @@
 //!
 //! Replacing `topics.manifest` is the one commit point of creating, altering and deleting topics: a
 //! crash leaves the old or the new state. Files of partitions are made after it and removed after it.
+//!
+//! Elsewhere: how the file is replaced ([`manifest_file`](super::manifest_file)).
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use crate::disk::{Disk, put_in_place, read_file, sync_parent};
+use super::manifest_file::{Effect, ManifestFile};
+use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::format::manifest::{Manifest, ManifestError, ManifestTopic};
+use crate::format::manifest::{Manifest, ManifestTopic};
 use crate::format::topic_id::TopicId;
 use crate::group::offsets::CONSUMER_OFFSETS;
 use crate::partition::PartitionState;
 use crate::record::Offset;
 use crate::topic::TopicState;
-
-/// The manifest's name in the data directory.
-pub(super) const MANIFEST: &str = "topics.manifest";
-
-/// A manifest is a few hundred bytes a topic; nothing real is larger than this.
-const LARGEST_MANIFEST: usize = 64 << 20;
 
 /// Producer ids start here, where no Kafka controller gets to: a cluster that takes over a directory
 /// hands out ids from 0, and would take the first batches of a producer with an id of ours for repeats.
@@ -39,8 +36,7 @@ pub(super) type Topics = BTreeMap<Arc<str>, Arc<TopicState>>;
 /// See the module's description.
 #[derive(Debug)]
 pub(super) struct Registry {
-    path: PathBuf,
-    disk: Arc<dyn Disk>,
+    file: ManifestFile,
     /// What is on disk. Changed by one thread at a time; held across the write.
     manifest: Mutex<Reserved>,
     topics: ArcSwap<Topics>,
@@ -48,8 +44,6 @@ pub(super) struct Registry {
     version: AtomicU64,
     /// Makes topic ids differ from other brokers'.
     seed: u64,
-    /// Set once, when the manifest's name could not be made durable: it is not changed any more.
-    failure: OnceLock<String>,
 }
 
 impl Registry {
@@ -105,13 +99,11 @@ impl Registry {
     ) -> Arc<Self> {
         let next_id = manifest.next_producer_id;
         Arc::new(Self {
-            path: root.join(MANIFEST),
-            disk,
+            file: ManifestFile::new(root, disk),
             manifest: Mutex::new(Reserved { manifest, next_id }),
             topics: ArcSwap::from_pointee(topics),
             version: AtomicU64::new(1),
             seed,
-            failure: OnceLock::new(),
         })
     }
 
@@ -137,6 +129,7 @@ impl Registry {
     /// `apply` is told the new one and edits the map, and if it fails the manifest goes back.
     pub(super) fn update<T>(
         &self,
+        effect: Effect,
         change: impl FnOnce(&mut Manifest, TopicId) -> Result<()>,
         apply: impl FnOnce(&Manifest, &mut Topics) -> Result<T>,
     ) -> Result<T> {
@@ -145,7 +138,7 @@ impl Registry {
         let topic_id = self.topic_id(&reserved);
         change(&mut manifest, topic_id)?;
         manifest.next_producer_id = manifest.next_producer_id.max(reserved.next_id + 1);
-        self.store(&manifest)?;
+        self.file.store(&manifest, effect)?;
         let mut topics = Topics::clone(&self.topics.load());
         match apply(&manifest, &mut topics) {
             Ok(result) => {
@@ -160,7 +153,7 @@ impl Registry {
             Err(error) => {
                 // The id was seen on disk, and is not used again.
                 reserved.next_id += 1;
-                self.store(&reserved.manifest)?;
+                self.file.store(&reserved.manifest, Effect::MakesRoom)?;
                 Err(error)
             }
         }
@@ -172,7 +165,7 @@ impl Registry {
         work: impl FnOnce(&Manifest, &Topics) -> Result<T>,
     ) -> Result<T> {
         let reserved = self.manifest.lock();
-        self.check_failure()?;
+        self.file.check_failure()?;
         work(&reserved.manifest, &self.topics.load())
     }
 
@@ -182,7 +175,7 @@ impl Registry {
         if reserved.next_id >= reserved.manifest.next_producer_id {
             let mut manifest = reserved.manifest.clone();
             manifest.next_producer_id = reserved.next_id + PRODUCER_ID_BLOCK;
-            self.store(&manifest)?;
+            self.file.store(&manifest, Effect::TakesRoom)?;
             reserved.manifest = manifest;
         }
         reserved.next_id += 1;
@@ -249,7 +242,7 @@ impl Registry {
             }
             Ok(())
         };
-        self.update(change, |_, _| Ok(()))?;
+        self.update(Effect::MakesRoom, change, |_, _| Ok(()))?;
         Ok(stored)
     }
 
@@ -262,26 +255,6 @@ impl Registry {
             let present = present.get(number);
             present.is_some_and(|present| std::ptr::eq(&raw const **present, partition))
         })
-    }
-
-    fn store(&self, manifest: &Manifest) -> Result<()> {
-        self.check_failure()?;
-        put_in_place(&*self.disk, &self.path, &manifest.encode())?;
-        sync_parent(&*self.disk, &self.path).map_err(|error| {
-            // Nobody knows which manifest a crash would leave now.
-            let _ = self.failure.set(error.to_string());
-            self.check_failure().err().unwrap_or(error)
-        })
-    }
-
-    fn check_failure(&self) -> Result<()> {
-        match self.failure.get() {
-            None => Ok(()),
-            Some(cause) => Err(Error::StorageFailed {
-                partition: MANIFEST.to_owned(),
-                cause: cause.clone(),
-            }),
-        }
     }
 }
 
@@ -298,29 +271,6 @@ pub(super) fn find<'a>(manifest: &'a mut Manifest, name: &str) -> Result<&'a mut
     found.ok_or_else(|| Error::UnknownTopic {
         topic: name.to_owned(),
     })
-}
-
-/// Reads the manifest; `None` if there is none.
-pub(super) fn load(disk: &dyn Disk, root: &Path) -> Result<Option<Manifest>> {
-    let path = root.join(MANIFEST);
-    let Some(bytes) = read_file(disk, &path, LARGEST_MANIFEST)? else {
-        return Ok(None);
-    };
-    match Manifest::decode(&bytes) {
-        Ok(manifest) => Ok(Some(manifest)),
-        Err(ManifestError::Newer(version)) => Err(Error::UnsupportedFormat {
-            file: path,
-            reason: format!("format version {version} is not known"),
-        }),
-        Err(ManifestError::Invalid(invalid)) => Err(Error::corrupt(
-            &path,
-            invalid.at as u64,
-            format!(
-                "{}; restore it, or remove it to have the topics found again, without their configurations",
-                invalid.reason
-            ),
-        )),
-    }
 }
 
 /// The finaliser of `SplitMix64`: every bit of the input changes every bit of the output.

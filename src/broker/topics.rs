@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::BrokerState;
 use super::checkpoints::Checkpoint;
+use super::manifest_file::Effect;
 use super::open::{Opening, configuration, new_topic};
 use super::registry::{Topics, find};
 use crate::config::{ConfigOp, TopicConfig, topic_names_collide, validate_topic_name};
@@ -29,19 +30,21 @@ impl BrokerState {
             });
             Ok(())
         };
-        let topic = self.registry.update(change, |manifest, topics| {
-            let stored = manifest
-                .topics
-                .last()
-                .ok_or(Error::IllegalState("the new topic is not in the manifest"))?;
-            // The version that the registry has when this is done.
-            let topic = new_topic(stored, self.registry.version() + 1)?;
-            self.clear_leftovers(&topic, 0, stored.partitions)?;
-            self.open_partitions(&topic, stored)?;
-            let topic = Arc::new(topic);
-            topics.insert(Arc::clone(&topic.name), Arc::clone(&topic));
-            Ok(topic)
-        })?;
+        let topic = self
+            .registry
+            .update(Effect::TakesRoom, change, |manifest, topics| {
+                let stored = manifest
+                    .topics
+                    .last()
+                    .ok_or(Error::IllegalState("the new topic is not in the manifest"))?;
+                // The version that the registry has when this is done.
+                let topic = new_topic(stored, self.registry.version() + 1)?;
+                self.clear_leftovers(&topic, 0, stored.partitions)?;
+                self.open_partitions(&topic, stored)?;
+                let topic = Arc::new(topic);
+                topics.insert(Arc::clone(&topic.name), Arc::clone(&topic));
+                Ok(topic)
+            })?;
         self.topic_waiters.wake_all();
         // The topic is there. Without a thread now, the next topic or open starts it.
         let _ = self.look_after(&topic.config.load());
@@ -146,9 +149,10 @@ impl BrokerState {
         name: &str,
         change: impl FnOnce(&mut Manifest, crate::format::topic_id::TopicId) -> Result<()>,
     ) -> Result<()> {
-        self.registry.update(change, |manifest, topics| {
-            self.apply_change(name, manifest, topics)
-        })?;
+        self.registry
+            .update(Effect::TakesRoom, change, |manifest, topics| {
+                self.apply_change(name, manifest, topics)
+            })?;
         self.topic_waiters.wake_all();
         Ok(())
     }
@@ -253,7 +257,9 @@ impl BrokerState {
         };
         let removed = self
             .registry
-            .update(change, |_, topics| Ok(topics.remove(name)))?;
+            .update(Effect::MakesRoom, change, |_, topics| {
+                Ok(topics.remove(name))
+            })?;
         self.topic_waiters.wake_all();
         let Some(topic) = removed else { return Ok(()) };
         for partition in topic.partitions.load().iter() {

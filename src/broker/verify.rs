@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::{Broker, BrokerState, checkpoints, registry};
+use super::{Broker, BrokerState, checkpoints, manifest_file};
 use crate::error::{Error, Result};
 use crate::group;
 pub use crate::log::verify::{Finding, Severity};
@@ -159,10 +159,10 @@ impl BrokerState {
     }
 
     fn verify_own_files(&self, report: &mut VerifyReport) -> Result<()> {
-        match registry::load(&*self.disk, &self.root) {
+        match manifest_file::load(&*self.disk, &self.root) {
             Ok(_) => {}
             Err(error @ (Error::Corrupt { .. } | Error::UnsupportedFormat { .. })) => {
-                let finding = Finding::of_error(&error, &self.root.join(registry::MANIFEST));
+                let finding = Finding::of_error(&error, &self.root.join(manifest_file::MANIFEST));
                 report.findings.push(finding);
             }
             Err(error) => return Err(error),

@@ -16,6 +16,7 @@
 //! Who holds records of a segment keeps its bytes. A reader that stands in it is below the start, and is
 //! told so.
 
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -101,8 +102,8 @@ impl Log {
     }
 }
 
-/// Renames what belongs to segments with these base offsets, so that it belongs to none; returns the new
-/// names, with those that an earlier call left.
+/// Renames what belongs to segments with these base offsets, so that it belongs to none; returns the paths
+/// to remove, with those that an earlier call left.
 pub(super) fn rename_files(
     disk: &dyn Disk,
     dir: &Path,
@@ -123,9 +124,13 @@ pub(super) fn rename_files(
             renamed.push(from);
         } else if is_below(&entry.name) {
             let to = dir.join(deleted_name(&entry.name));
-            disk.rename(&from, &to)
-                .map_err(|error| Error::io("rename", &from, error))?;
-            renamed.push(to);
+            match disk.rename(&from, &to) {
+                Ok(()) => renamed.push(to),
+                // The longer name may need a page of the directory. Below the start, a file is as good as
+                // gone under its own.
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => renamed.push(from),
+                Err(error) => return Err(Error::io("rename", &from, error)),
+            }
         }
     }
     Ok(renamed)

@@ -355,11 +355,12 @@ fn a_manifest_that_cannot_be_written_keeps_all_records() {
     log.flush().unwrap();
     world.clock.advance(2 * HOUR);
     let full = Fault::error(Operation::Write, std::io::ErrorKind::StorageFull);
-    world.disk.fail(full.on_path("topics.manifest"));
+    world.disk.fail(full.on_path("topics.manifest").sticky());
     let failed = world.broker.run_housekeeping();
     assert!(matches!(failed, Err(Error::DiskFull { .. })), "{failed:?}");
     assert_eq!(log.log_start_offset(), 0);
     assert_eq!(offsets(&log).len(), 40);
+    world.disk.clear_faults();
     world.look();
     assert_eq!(log.log_start_offset(), 40);
 }

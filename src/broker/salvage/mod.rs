@@ -25,8 +25,8 @@ use self::aside::Aside;
 pub(super) use self::aside::finish_salvages;
 pub use self::report::{Lost, SalvageReport, SalvagedPartition};
 use super::adopt::{adopt, recognise};
+use super::manifest_file::{self, MANIFEST};
 use super::open::lock;
-use super::registry::{self, MANIFEST};
 use super::report::RecoveryReport;
 use super::verify::{Severity, VerifyProgress};
 use super::{BrokerBuilder, BrokerState, checkpoints};
@@ -192,7 +192,7 @@ pub fn salvage(dir: impl AsRef<Path>, mut options: SalvageOptions<'_>) -> Result
 fn restore_manifest(root: &Path, options: &SalvageOptions<'_>) -> Result<Option<PathBuf>> {
     let disk = &*options.disk;
     let _lock = lock(disk, root, false)?;
-    match registry::load(disk, root) {
+    match manifest_file::load(disk, root) {
         Err(Error::Corrupt { .. }) => {}
         other => return other.map(|_| None),
     }

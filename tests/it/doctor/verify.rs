@@ -214,10 +214,16 @@ fn is_noticed(disk: &SimDisk) -> bool {
 /// Bytes without a meaning, or with a second source that is as good:
 /// * of the two slots in `durable-ends` the other one counts, and what was written before is as true;
 /// * of the clean marker, it counts that it is there;
+/// * the spare file of the manifest holds a place;
 /// * ids in `meta.properties` are asked for by Kafka alone;
 /// * checkpoints of the directory are for when `durable-ends` is lost, and are written anew at the close.
 fn says_nothing(name: &str) -> bool {
     let is_checkpoint = name.ends_with("-checkpoint") && !name.contains('/');
-    let others = ["durable-ends", ".kafka_cleanshutdown", "meta.properties"];
+    let others = [
+        "durable-ends",
+        ".kafka_cleanshutdown",
+        "meta.properties",
+        "topics.manifest.spare",
+    ];
     is_checkpoint || others.contains(&name)
 }

@@ -41,3 +41,8 @@ impl Ballast {
         let _ = fs::remove_file(&self.0);
     }
 }
+
+/// Pages that are free.
+pub fn free_pages() -> u64 {
+    rustix::fs::statvfs(super::MOUNT).unwrap().f_bfree
+}
