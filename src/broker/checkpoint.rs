@@ -327,6 +327,10 @@ fn remove_all(disk: &dyn Disk, dir: &Path) -> Result<()> {
 }
 
 #[cfg(test)]
+#[path = "checkpoint_tests.rs"]
+mod meanwhile;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -60,6 +60,8 @@
 mod choices;
 mod crash;
 mod fault;
+#[cfg(test)]
+mod hook;
 mod host;
 mod image;
 mod op_log;
@@ -103,6 +105,8 @@ struct Inner {
     /// True while `faults` has any: the one thing to look at when there are none.
     has_faults: AtomicBool,
     faults: Mutex<Faults>,
+    #[cfg(test)]
+    hooks: hook::Hooks,
     read_only: AtomicBool,
     /// In bytes; `u64::MAX` for no limit.
     capacity: AtomicU64,
@@ -150,6 +154,8 @@ impl SimDisk {
             lies,
             has_faults: AtomicBool::new(false),
             faults: Mutex::default(),
+            #[cfg(test)]
+            hooks: hook::Hooks::default(),
             read_only: AtomicBool::new(false),
             capacity: AtomicU64::new(u64::MAX),
             counts: Default::default(),

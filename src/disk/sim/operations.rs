@@ -108,6 +108,8 @@ impl Inner {
 
     /// Counts an operation, and lets it fail if it shall.
     fn begin(&self, operation: Operation, path: &Path) -> io::Result<Strike> {
+        #[cfg(test)]
+        self.hooks.run(operation, path);
         self.counts[operation as usize].fetch_add(1, Ordering::Relaxed);
         if !self.has_faults.load(Ordering::Acquire) {
             return Ok(Strike::None);

@@ -1,7 +1,9 @@
 //! Passes over small logs, against what should be left.
 
+mod aborted;
 mod beside;
 mod crashes;
+mod meanwhile;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
