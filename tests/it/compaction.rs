@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use streamlog::sim::SimDisk;
 use streamlog::{
-    Broker, BrokerBuilder, CleanupPolicy, Error, ManualClock, Partition, Position, Record, Result,
-    TopicConfig, TopicPartition,
+    Broker, BrokerBuilder, CleanupPolicy, Compression, ConfigOp, Error, ManualClock, Partition,
+    Position, Record, Result, TopicConfig, TopicPartition,
 };
 use tempfile::TempDir;
 
@@ -221,6 +222,88 @@ fn kafka_is_told_up_to_where_a_log_is_clean() {
     let broker = builder(&dir).open().unwrap();
     broker.delete_topic("t").unwrap();
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "0\n0\n");
+}
+
+#[test]
+fn a_topic_made_again_is_compacted_from_its_beginning() {
+    let dir = tempfile::tempdir().unwrap();
+    let checkpoint = || std::fs::read_to_string(dir.path().join("cleaner-offset-checkpoint"));
+    let fill = |partition: &Partition, value: &str| {
+        let mut number = 0_u64;
+        while partition.describe().unwrap().segments < 4 {
+            append(partition, &format!("k{}", number % 10), value).unwrap();
+            number += 1;
+        }
+    };
+    let broker = builder(&dir).open().unwrap();
+    let topic = broker.create_topic("t", compacted()).unwrap();
+    fill(&topic.partition(0).unwrap(), "first");
+    broker.run_housekeeping().unwrap();
+    drop(topic);
+    broker.close().unwrap();
+    assert!(checkpoint().unwrap().starts_with("0\n1\nt 0 "));
+
+    let broker = builder(&dir).open().unwrap();
+    broker.delete_topic("t").unwrap();
+    let topic = broker.create_topic("t", compacted()).unwrap();
+    let partition = topic.partition(0).unwrap();
+    fill(&partition, "second");
+    let described = partition.describe().unwrap();
+    assert_eq!(described.first_dirty_offset, Some(0));
+    assert_eq!(described.dirty_ratio, Some(1.0));
+    let before = table(&partition);
+    broker.run_housekeeping().unwrap();
+    let first_dirty = partition.describe().unwrap().first_dirty_offset.unwrap();
+    let mut reader = partition.reader(Position::Earliest).unwrap();
+    let mut left = 0;
+    while let Some(record) = reader.next().unwrap() {
+        left += u64::from(record.offset() < first_dirty);
+    }
+    assert!(left <= 10, "{left} records of ten keys");
+    assert_eq!(table(&partition), before);
+    drop((reader, partition, topic));
+    broker.close().unwrap();
+    assert_eq!(checkpoint().unwrap(), format!("0\n1\nt 0 {first_dirty}\n"));
+}
+
+#[test]
+fn what_stays_of_a_batch_is_compressed_at_the_level_in_force() {
+    // Words in an order that takes effort to compress.
+    let words = ["alpha ", "bravo ", "charlie ", "delta ", "echo "];
+    let mixed = (0..4_000_u64).map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33);
+    let text: String = mixed
+        .map(|mixed| words[usize::try_from(mixed).unwrap() % words.len()])
+        .collect();
+    for (codec, key, fast, small) in [
+        (Compression::Gzip, "compression.gzip.level", "1", "9"),
+        (Compression::Zstd, "compression.zstd.level", "-100", "19"),
+    ] {
+        let size_at = |level: &str| {
+            let broker = Broker::builder("data").storage(SimDisk::new());
+            let broker = broker.background(false).open().unwrap();
+            let config = compacted().segment_bytes(100_000).compression(codec);
+            let config = config.set(key, fast).unwrap();
+            let topic = broker.create_topic("t", config).unwrap();
+            let partition = topic.partition(0).unwrap();
+            let record = |key| Record::to("t").key(key).value(&text);
+            match partition.append(&[record("goes"), record("stays")]) {
+                Err(Error::UnsupportedCompression { .. }) => return None,
+                appended => appended.unwrap(),
+            };
+            while partition.describe().unwrap().segments < 2 {
+                append(&partition, "goes", &text).unwrap();
+            }
+            broker
+                .alter_topic_config("t", &[ConfigOp::set(key, level)])
+                .unwrap();
+            broker.run_housekeeping().unwrap();
+            assert_eq!(table(&partition).len(), 2);
+            Some(partition.size_bytes())
+        };
+        if let (Some(before), Some(after)) = (size_at(fast), size_at(small)) {
+            assert!(after < before, "{codec}: {after} bytes, {before} before");
+        }
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@
 //! states; a failure names all that is needed to see it again.
 
 mod check;
+mod killed;
 mod ledger;
 mod look;
 mod promise;
