@@ -60,6 +60,7 @@
 mod choices;
 mod crash;
 mod fault;
+mod file;
 #[cfg(test)]
 mod hook;
 mod host;
