@@ -77,6 +77,7 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
         manifest
     });
     report.stray = strays(root, &entries, &manifest);
+    checkpoints::remove_unfinished(&**disk, root, &entries);
     finish_deletions(&**disk, root, &entries, &mut report);
     finish_salvages(&**disk, root, &entries, &manifest)?;
 

@@ -166,9 +166,12 @@ pub(crate) fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result
     sync_parent(disk, path)
 }
 
+/// What ends the name of a file that is to replace another.
+pub(crate) const TEMPORARY: &str = ".tmp";
+
 /// The first part of [`replace_file`]: after it the new file is there, but its name is not durable.
 pub(crate) fn put_in_place(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = with_suffix(path, ".tmp");
+    let temporary = with_suffix(path, TEMPORARY);
     let written = write_new_file(disk, &temporary, bytes).and_then(|()| {
         disk.rename(&temporary, path)
             .map_err(|error| Error::io("rename to", path, error))

@@ -2,6 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::cut_files::METADATA_FILE;
+use super::writer::EPOCH_FILE;
+use crate::disk::TEMPORARY;
+
 /// A partition's directory: Kafka's `<topic>-<partition>`.
 pub(crate) fn partition_dir(root: &Path, topic: &str, partition: u32) -> PathBuf {
     root.join(format!("{topic}-{partition}"))
@@ -61,6 +65,12 @@ pub(super) fn former_name(name: &str) -> Option<&str> {
 /// True for a segment's file that waits to be removed.
 pub(super) fn is_deleted(name: &str) -> bool {
     former_name(name).is_some()
+}
+
+/// True for what was to replace a file of a partition, and did not.
+pub(super) fn is_unfinished(name: &str) -> bool {
+    let replaced = name.strip_suffix(TEMPORARY).unwrap_or_default();
+    FileKind::parse(replaced).is_some() || [EPOCH_FILE, METADATA_FILE].contains(&replaced)
 }
 
 /// The kinds of file that a segment has.

@@ -20,7 +20,7 @@ use super::durable_ends::DurablePoint;
 use super::names::FileKind;
 use super::segment::Segment;
 use super::writer::{Writer, first_frame};
-use crate::disk::{Disk, OpenMode, with_suffix, write_all_at};
+use crate::disk::{Disk, OpenMode, TEMPORARY, with_suffix, write_all_at};
 use crate::error::{Error, Result};
 use crate::format::index_entry::{OffsetIndexEntry, TimeIndexEntry};
 use crate::format::topic_id::TopicId;
@@ -261,7 +261,7 @@ impl Stored {
 /// Replaces a file, at once for other processes and some time later on the device: a power loss may
 /// leave anything, which its checksum tells.
 fn put_in_place(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary: PathBuf = with_suffix(path, ".tmp");
+    let temporary: PathBuf = with_suffix(path, TEMPORARY);
     let file = disk
         .open(&temporary, OpenMode::Truncate)
         .map_err(|error| Error::io("create", &temporary, error))?;

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use streamlog::sim::{CrashKind, CrashPlan, Fault, Operation, SimDisk};
 use streamlog::{Broker, Partition, Position, Record, TopicConfig};
 
+use crate::support;
+
 /// Reads of a scanned file come in pieces of 256 KiB.
 const CHUNK: u64 = 256 << 10;
 const VALUE: [u8; 16 << 10] = [7; 16 << 10];
@@ -201,4 +203,27 @@ fn thousands_of_partitions_open_in_a_moment() {
     assert!(partitions.iter().all(|it| it.high_watermark() == 1));
     // Far more than it takes, and far less than work for each pair of partitions would take.
     assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
+fn replacements_that_were_cut_short_are_removed_and_other_files_are_not() {
+    let disk = SimDisk::new();
+    let broker = support::open(&disk).unwrap();
+    broker.create_topic("t", support::small_segments()).unwrap();
+    broker.close().unwrap();
+    let ours = [
+        "topics.manifest.tmp",
+        "recovery-point-offset-checkpoint.tmp",
+        "t-0/leader-epoch-checkpoint.tmp",
+        "t-0/00000000000000000000.seal.tmp",
+    ];
+    let others = ["notes.tmp", "topics.tmp", "t-0/notes.tmp", "t-0/1.seal.tmp"];
+    let path = |name: &str| format!("{}/{name}", support::DIR);
+    for name in ours.iter().chain(&others) {
+        disk.write(path(name), b"half of").unwrap();
+    }
+    let broker = support::open(&disk).unwrap();
+    assert!(broker.recovery_report().is_clean());
+    assert!(ours.iter().all(|name| disk.read(path(name)).is_none()));
+    assert!(others.iter().all(|name| disk.read(path(name)).is_some()));
 }

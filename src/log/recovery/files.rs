@@ -5,14 +5,16 @@ use std::io;
 use std::path::Path;
 
 use super::{OpenRequest, PartitionRecovery};
-use crate::disk::{AppendFile, Disk, DiskFile, OpenMode, read_file, read_full_at, write_all_at};
+use crate::disk::{
+    AppendFile, DirEntry, Disk, DiskFile, OpenMode, read_file, read_full_at, write_all_at,
+};
 use crate::error::{Error, Result};
 use crate::format::batch::{BatchHeader, HEADER_LEN, UNPROTECTED_LEN};
 use crate::format::metadata::PartitionMetadata;
 use crate::format::seal::FrameDigest;
 use crate::log::compaction::swap;
 use crate::log::cut_files::METADATA_FILE;
-use crate::log::names::{FileKind, is_deleted};
+use crate::log::names::{FileKind, is_deleted, is_unfinished};
 use crate::log::scan::{Check, Scanner};
 use crate::record::Offset;
 
@@ -83,9 +85,10 @@ pub(super) fn list_files(
         }
         entries => entries.map_err(|error| Error::io("list", dir, error))?,
     };
-    let deleted = entries.iter().filter(|entry| is_deleted(&entry.name));
-    for entry in deleted.filter(|_| !request.adopted) {
-        // A crash came between the two steps of a removal. What cannot be removed is only in the way.
+    let useless = |entry: &&DirEntry| is_deleted(&entry.name) || is_unfinished(&entry.name);
+    for entry in entries.iter().filter(useless).filter(|_| !request.adopted) {
+        // A crash came between the two steps of a removal, or of a replacement. What cannot be removed is only
+        // in the way.
         let _ = disk.remove_file(&dir.join(&entry.name));
     }
     let is_new = check_metadata(disk, request, !entries.is_empty(), report)?;

@@ -30,7 +30,7 @@ pub(crate) fn check_state(
     expect_none_left(
         disk,
         &report.stray,
-        &[".cleaned", ".swap", ".deleted", "-delete"],
+        &[".cleaned", ".swap", ".deleted", ".tmp", "-delete"],
     )?;
     let mut after = append_everywhere(&broker, &found)?;
     if promise.ledger.cleans {
