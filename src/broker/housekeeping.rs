@@ -49,6 +49,9 @@ pub(crate) struct Housekeeping {
     /// When the thread meant to look again at the latest, on the machine's own clock. Long past if the
     /// whole process was stopped meanwhile (or a sync took long, which does no harm).
     wakes_at: Mutex<Option<Instant>>,
+    /// Held while a pause is noticed and dealt with. Lock order: before the members of groups; they hold
+    /// theirs while they have something looked after, so none of the others may be held meanwhile.
+    noticing: Mutex<()>,
     /// Held while producers are at work here: who unregisters waits for it, so that the thread is
     /// never the last to hold a producer, and with it the broker.
     working: Mutex<()>,
@@ -85,6 +88,7 @@ impl Housekeeping {
             queue: Mutex::default(),
             upkeep: OnceLock::new(),
             wakes_at: Mutex::default(),
+            noticing: Mutex::default(),
             working: Mutex::default(),
             bell,
             ringing: Mutex::new(Some(ringing)),
@@ -134,8 +138,10 @@ impl Housekeeping {
     fn wake_by(&self, queue: &mut Queue, deadline: Duration) {
         if queue.next.is_none_or(|next| deadline < next) {
             queue.next = Some(deadline);
-            // The thread is expected from now on, unless it is anyway.
-            self.wakes_at.lock().get_or_insert_with(Instant::now);
+            if self.is_running() {
+                // The thread is expected from now on, unless it is anyway.
+                self.wakes_at.lock().get_or_insert_with(Instant::now);
+            }
             self.ring();
         }
     }
@@ -184,10 +190,11 @@ impl Housekeeping {
         *self.wakes_at.lock() = wakes_at;
     }
 
-    /// Sees whether the process was stopped since the thread last noted when it would wake. The lock is
-    /// held until that is dealt with: who comes at the same moment must not be earlier.
+    /// Sees whether the process was stopped since the thread last noted when it would wake. A lock is held
+    /// until that is dealt with: who comes at the same moment must not be earlier.
     fn notice_pause(&self, now: Duration, upkeep: &dyn Upkeep) {
-        let wakes_at = self.wakes_at.lock();
+        let _noticing = self.noticing.lock();
+        let wakes_at = *self.wakes_at.lock();
         if wakes_at.is_some_and(|wakes_at| wakes_at.elapsed() > OVERSLEPT) {
             upkeep.resumed(now);
         }
@@ -293,5 +300,66 @@ impl Queue {
         due.sort_by_key(|partition| partition.id().topic() == CONSUMER_OFFSETS);
         due.dedup_by(|a, b| Arc::ptr_eq(a, b));
         due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::sim::SimDisk;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// While it deals with a pause, somebody else has something looked after.
+    #[derive(Debug)]
+    struct Busy {
+        housekeeping: Arc<Housekeeping>,
+        resumed: AtomicBool,
+    }
+
+    impl Upkeep for Busy {
+        fn keep_up(&self, _: Duration) -> (Result<()>, Option<Duration>) {
+            (Ok(()), None)
+        }
+
+        fn resumed(&self, now: Duration) {
+            let (told, heard) = bounded(1);
+            let housekeeping = Arc::clone(&self.housekeeping);
+            thread::spawn(move || {
+                housekeeping.due_at(now);
+                told.send(())
+            });
+            heard.recv_timeout(LONG).expect("nobody waits for this");
+            self.resumed.store(true, Ordering::Release);
+        }
+    }
+
+    fn busy() -> Arc<Busy> {
+        let ends = DurableEnds::open(&SimDisk::new(), Path::new("")).unwrap();
+        let busy = Arc::new(Busy {
+            housekeeping: Arc::new(Housekeeping::new(Arc::new(ends))),
+            resumed: AtomicBool::new(false),
+        });
+        let upkeep = Arc::downgrade(&busy);
+        busy.housekeeping.look_after(upkeep);
+        busy
+    }
+
+    #[test]
+    fn nobody_who_names_a_deadline_waits_until_a_pause_is_dealt_with() {
+        let busy = busy();
+        busy.housekeeping.running.store(true, Ordering::Release);
+        *busy.housekeeping.wakes_at.lock() = Instant::now().checked_sub(2 * OVERSLEPT);
+        busy.housekeeping.run(LONG, false).unwrap();
+        assert!(busy.resumed.load(Ordering::Acquire));
+    }
+
+    #[test]
+    fn without_a_thread_nobody_is_expected_to_wake() {
+        let busy = busy();
+        busy.housekeeping.due_at(LONG);
+        assert_eq!(*busy.housekeeping.wakes_at.lock(), None);
     }
 }
