@@ -251,13 +251,20 @@ impl Assigned {
 
     /// Like [`PartitionReader::ready`], but a position out of range is reset by the policy.
     fn ready(&mut self, policy: Option<Position>) -> Result<bool> {
-        match (self.reader.ready(), policy) {
-            (Err(Error::OffsetOutOfRange { .. }), Some(policy)) => {
-                let offset = self.partition().resolve(policy)?;
-                self.reader.seek(offset, NO_EPOCH);
-                self.reader.ready()
+        let mut tried = None;
+        loop {
+            let ready = self.reader.ready();
+            let (Err(Error::OffsetOutOfRange { .. }), Some(policy)) = (&ready, policy) else {
+                return ready;
+            };
+            let offset = self.partition().resolve(policy)?;
+            // The log start may have gone past where the policy led, too. If it leads there again, that is
+            // what it says.
+            if tried == Some(offset) {
+                return ready;
             }
-            (result, _) => result,
+            self.reader.seek(offset, NO_EPOCH);
+            tried = Some(offset);
         }
     }
 }

@@ -66,6 +66,10 @@ impl Log {
     ) -> Result<Option<Timestamp>> {
         let mut largest = -1;
         for segment in self.segments().iter() {
+            if segment.seal().is_some_and(|seal| seal.end_offset <= start) {
+                // All of it is gone; its file may be, too.
+                continue;
+            }
             largest = largest.max(match known(segment) {
                 Some(timestamp) => timestamp,
                 None => segment.largest_timestamp_within(start, end)?,

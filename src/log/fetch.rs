@@ -380,10 +380,15 @@ impl Log {
     /// Offset of the first batch that may hold a record of `timestamp` or later; `None` if there is
     /// none below the readable end.
     pub(crate) fn locate_timestamp(&self, timestamp: Timestamp) -> Result<Option<Offset>> {
+        self.look(|| self.look_for_timestamp(timestamp))
+    }
+
+    /// Looks for something in several segments, again if that failed and one of them may have been removed or
+    /// replaced meanwhile.
+    pub(crate) fn look<T>(&self, look: impl Fn() -> Result<T>) -> Result<T> {
         loop {
             let (start, swaps) = (self.start_offset(), self.swaps());
-            match self.look_for_timestamp(timestamp) {
-                // A segment that was looked at may have been removed or replaced meanwhile.
+            match look() {
                 Err(_) if self.start_offset() > start || self.swaps() != swaps => {}
                 found => return found,
             }

@@ -119,6 +119,10 @@ impl Partition {
     /// ```
     pub fn offset_of_max_timestamp(&self) -> Result<Option<OffsetAndTimestamp>> {
         self.state.check_open()?;
+        self.state.log().look(|| self.look_for_max_timestamp())
+    }
+
+    fn look_for_max_timestamp(&self) -> Result<Option<OffsetAndTimestamp>> {
         // A batch that the log start cuts is looked into: what is left of it may be the latest.
         let cut = reader::latest_in_cut_batch(&self.state)?;
         let log = self.state.log();

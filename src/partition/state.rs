@@ -298,10 +298,12 @@ impl PartitionState {
         &self,
         timestamp: Timestamp,
     ) -> Result<Option<OffsetAndTimestamp>> {
-        let Some(offset) = self.log.locate_timestamp(timestamp)? else {
-            return Ok(None);
-        };
-        reader::first_at_or_after(self, offset, timestamp)
+        self.log.look(|| {
+            let Some(offset) = self.log.locate_timestamp(timestamp)? else {
+                return Ok(None);
+            };
+            reader::first_at_or_after(self, offset, timestamp)
+        })
     }
 
     pub(crate) fn log_start_offset(&self) -> Offset {

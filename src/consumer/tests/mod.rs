@@ -3,6 +3,7 @@
 mod committing;
 mod damage;
 mod groups;
+mod moving_start;
 mod polling;
 mod starting;
 mod views;

@@ -168,9 +168,12 @@ impl SimDisk {
 
     /// Another disk with the same content, all of it durable, which records. Nothing is open or
     /// locked there, and nothing fails.
+    ///
+    /// What a recording disk held at one moment, even while others write to it: as a process that was killed
+    /// then leaves it. On another disk that needs quiet: each file is copied at its own moment.
     #[must_use]
     pub fn duplicate(&self) -> Self {
-        let seen = self.inner.tree.lock().snapshot();
+        let seen = self.inner.change().tree.snapshot();
         Self::with(
             &seen,
             Some(OpLog::new(Arc::new(seen.clone()))),

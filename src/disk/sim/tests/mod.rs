@@ -58,3 +58,35 @@ fn names(disk: &SimDisk, dir: &str) -> Vec<String> {
         .map(|entry| entry.name)
         .collect()
 }
+
+#[test]
+fn a_copy_is_of_one_moment() {
+    let disk = recording();
+    let first = durable_file(&disk, "d/first", &[0; 8]);
+    durable_file(&disk, "d/large", &vec![0; 1 << 20]);
+    let last = durable_file(&disk, "d/last", &[0; 8]);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut number = 0_u64;
+            while !is_over.load(Ordering::Relaxed) {
+                number += 1;
+                for file in [&first, &last] {
+                    disk::write_all_at(&**file, &number.to_be_bytes(), 0).unwrap();
+                }
+            }
+        });
+        let number = |copy: &SimDisk, path| {
+            let bytes = copy.read(path).unwrap();
+            u64::from_be_bytes(bytes.try_into().unwrap())
+        };
+        let seen: Vec<_> = (0..50)
+            .map(|_| disk.duplicate())
+            .map(|copy| (number(&copy, "d/first"), number(&copy, "d/last")))
+            .collect();
+        is_over.store(true, Ordering::Relaxed);
+        for (first, last) in seen {
+            assert!(first == last || first == last + 1, "{first} and {last}");
+        }
+    });
+}
