@@ -10,8 +10,8 @@
 //! offset and by time; and a consumer of a group that commits.
 //!
 //! In `alone` readers run between operations of one thread, so that a seed repeats its case exactly; at the
-//! end, a bit is flipped in a copy (`flips`). In `together` they are threads, beside the broker's own and one
-//! that takes copies of the disk, as kills at that moment would leave it.
+//! end, a bit is flipped in a copy (`flips`). In `together` they are threads, beside the broker's own, one that
+//! verifies all the time, and one that takes copies of the disk, as kills at that moment would leave it.
 
 mod alone;
 mod flips;
