@@ -75,18 +75,13 @@ pub(in crate::log) fn is_unsettled(entries: &[DirEntry]) -> bool {
     entries.iter().any(|entry| parse(&entry.name).is_some())
 }
 
-/// Completes what was committed, and removes what was not.
+/// Completes what was committed, durably, and removes what was not.
 pub(in crate::log) fn settle(disk: &dyn Disk, dir: &Path, entries: &[DirEntry]) -> Result<()> {
     let outputs: Vec<_> = entries
         .iter()
         .filter_map(|entry| parse(&entry.name))
         .collect();
     let committed = committed(disk, dir, &outputs)?;
-    if !committed.is_empty() {
-        // The commit may be that of a process which was killed right after it: nothing that follows from it
-        // may be on the device before it is.
-        sync_names(disk, dir)?;
-    }
     let mut replaced = Vec::new();
     for &base in &committed {
         replaced.extend(settle_one(disk, dir, base, entries)?);

@@ -79,7 +79,11 @@ pub(super) fn list_files(
             Vec::new()
         }
         Ok(entries) if swap::is_unsettled(&entries) => {
-            // A crash came between the commit of a compaction and its end, or before.
+            // A crash came between the commit of a compaction and its end, or before. The commit may be that of
+            // a process which was killed right after it: nothing that follows from it may be on the device
+            // before it is.
+            disk.sync_dir(dir)
+                .map_err(|error| Error::io("sync directory", dir, error))?;
             swap::settle(disk, dir, &entries)?;
             list()?
         }
