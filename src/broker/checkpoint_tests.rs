@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use crate::config::{CleanupPolicy, TopicConfig};
 use crate::sim::{CrashPlan, Operation, SimDisk};
 use crate::{Broker, ManualClock, Offset, Partition, Position, Record};
@@ -52,19 +54,69 @@ fn roll(broker: &Broker, number: u32) {
     topic.partition(number).unwrap().begin_segment().unwrap();
 }
 
+/// A log of three segments with a record of the same key each, and an empty one.
+fn of_three_segments(broker: &Broker, config: TopicConfig) -> Partition {
+    let config = config.min_cleanable_dirty_ratio(0.0);
+    broker.create_topic("t", config).unwrap();
+    for _ in 0..3 {
+        append(&partition(broker, 0), "k");
+        roll(broker, 0);
+    }
+    partition(broker, 0)
+}
+
+fn compacted() -> TopicConfig {
+    TopicConfig::default().cleanup_policy(CleanupPolicy::Compact)
+}
+
+#[test]
+fn segments_deleted_during_a_checkpoint_are_in_it_and_go_afterwards() {
+    let disk = SimDisk::new();
+    let broker = open(&disk, "data");
+    let log = of_three_segments(&broker, TopicConfig::default());
+    let same = log.clone();
+    let deletion = disk.meanwhile(
+        Operation::Link,
+        COPY,
+        || false,
+        move || same.delete_records(3),
+    );
+    broker.checkpoint(COPY).unwrap();
+    deletion.outcome().unwrap();
+    assert!(offsets(&log).is_empty());
+    for base in 0..3 {
+        let path = format!("data/t-0/{base:020}.log");
+        assert!(disk.read(&path).is_none(), "{path}");
+    }
+    let copy = open_copy(&disk, "");
+    assert_eq!(offsets(&partition(&copy, 0)), [0, 1, 2], "as of the cut");
+}
+
+#[test]
+fn no_checkpoint_comes_while_a_topic_is_deleted() {
+    let disk = SimDisk::new();
+    let broker = open(&disk, "data");
+    of_three_segments(&broker, TopicConfig::default());
+    let held = Arc::new(Mutex::new(Vec::new()));
+    for (operation, path) in [
+        (Operation::Rename, "topics.manifest"),
+        (Operation::Rename, "-delete"),
+        (Operation::Remove, "-delete"),
+    ] {
+        let (state, held) = (Arc::clone(&broker.state), Arc::clone(&held));
+        disk.before(operation, path, move || {
+            held.lock().push(state.segments.names().is_held());
+        });
+    }
+    broker.delete_topic("t").unwrap();
+    assert_eq!(*held.lock(), [true; 3]);
+}
+
 #[test]
 fn compaction_waits_until_a_checkpoint_has_the_names_of_what_it_replaces() {
     let disk = SimDisk::new();
     let broker = open(&disk, "data");
-    let config = TopicConfig::default().cleanup_policy(CleanupPolicy::Compact);
-    broker
-        .create_topic("t", config.min_cleanable_dirty_ratio(0.0))
-        .unwrap();
-    let log = partition(&broker, 0);
-    for _ in 0..3 {
-        append(&log, "k");
-        roll(&broker, 0);
-    }
+    let log = of_three_segments(&broker, compacted());
     let compacting = broker.clone();
     let compaction = disk.meanwhile(Operation::Link, COPY, names_are_kept(&broker), move || {
         compacting.run_housekeeping()
@@ -74,6 +126,39 @@ fn compaction_waits_until_a_checkpoint_has_the_names_of_what_it_replaces() {
     assert_eq!(offsets(&log), [2], "it is compacted");
     let copy = open_copy(&disk, "");
     assert_eq!(offsets(&partition(&copy, 0)), [0, 1, 2], "as of the cut");
+}
+
+#[test]
+fn all_logs_are_held_before_the_first_is_looked_at() {
+    let disk = SimDisk::new();
+    let broker = open(&disk, "data");
+    broker
+        .create_topic("t", TopicConfig::default().partitions(2))
+        .unwrap();
+    let log = partition(&broker, 0);
+    // So many that the next one is staged.
+    for _ in 0..40 {
+        append(&log, "k");
+    }
+    append(&partition(&broker, 1), "k");
+    let held = Arc::new(Mutex::new(Vec::new()));
+    let (noting, staging) = (Arc::clone(&held), disk.clone());
+    let second = broker.state.topic("t").unwrap().partition(1).unwrap();
+    // The first partition is prepared by then, and the cut has to write what is staged.
+    disk.before(Operation::SyncDir, "t-1", move || {
+        append(&log, "k");
+        staging.before(
+            Operation::Write,
+            "t-0/00000000000000000000.log",
+            move || {
+                noting.lock().push(second.log().is_held());
+            },
+        );
+    });
+    broker.checkpoint(COPY).unwrap();
+    assert_eq!(*held.lock(), [true]);
+    let copy = open_copy(&disk, "");
+    assert_eq!(offsets(&partition(&copy, 0)).len(), 41);
 }
 
 #[test]

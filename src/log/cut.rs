@@ -69,6 +69,12 @@ impl Log {
         Ok(())
     }
 
+    /// True while somebody writes, or has all appends wait.
+    #[cfg(test)]
+    pub(crate) fn is_held(&self) -> bool {
+        self.writer.is_locked()
+    }
+
     /// Has all appends wait.
     pub(crate) fn hold(&self) -> HeldLog<'_> {
         HeldLog {

@@ -22,6 +22,12 @@ impl NameGuard {
         self.0.try_read()
     }
 
+    /// True if somebody changes names, or a checkpoint needs them.
+    #[cfg(test)]
+    pub(crate) fn is_held(&self) -> bool {
+        self.0.is_locked()
+    }
+
     /// For a checkpoint: nobody changes names of files while this is held.
     pub(crate) fn keep(&self) -> RwLockWriteGuard<'_, ()> {
         self.0.write()

@@ -153,6 +153,15 @@ fn segments_below_the_start_are_no_part_of_the_size() {
 }
 
 #[test]
+fn a_young_segment_below_the_start_keeps_nothing_behind_it() {
+    let log = segments(&[(100, 0), (100, 2000), (100, 0)]);
+    for start in [10, 15] {
+        let verdict = decide_from(start, &log, &by_age(1000));
+        assert_eq!(verdict, Verdict::StartAt(20), "{start}");
+    }
+}
+
+#[test]
 fn the_start_is_never_lowered() {
     let log = segments(&[(100, 0), (100, 0)]);
     assert_eq!(

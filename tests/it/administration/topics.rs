@@ -104,3 +104,53 @@ fn a_topic_made_again_inherits_nothing() {
     let reopened = support::open(&disk).unwrap();
     is_new(&reopened.topic("t").unwrap(), &reopened.group("g"));
 }
+
+#[test]
+fn altering_a_topic_takes_no_partition_away() {
+    let disk = SimDisk::new();
+    let broker = support::open(&disk).unwrap();
+    let config = TopicConfig::default().partitions(3);
+    let topic = broker.create_topic("t", config).unwrap();
+    let record = Record::value_only("v");
+    topic.partition(2).unwrap().append(&[record]).unwrap();
+    let fewer = TopicConfig::default().partitions(1);
+    broker.alter_topic("t", fewer).unwrap();
+    drop(topic);
+    broker.close().unwrap();
+    let broker = support::open(&disk).unwrap();
+    let topic = broker.topic("t").unwrap();
+    assert_eq!(topic.partition_count(), 3);
+    assert_eq!(topic.partition(2).unwrap().high_watermark(), 1);
+}
+
+#[test]
+fn new_partitions_inherit_nothing_of_directories_that_are_in_their_way() {
+    let disk = SimDisk::new();
+    let broker = support::open(&disk).unwrap();
+    let config = TopicConfig::default().partitions(2);
+    let topic = broker.create_topic("t", config).unwrap();
+    for partition in topic.partitions() {
+        let record = Record::value_only("former");
+        partition.append(&[record]).unwrap();
+        partition.flush().unwrap();
+    }
+    let before = disk.image();
+    broker.delete_topic("t").unwrap();
+    // As if they could not be removed.
+    for (path, _) in before.files() {
+        if path.starts_with("data/t-0") || path.starts_with("data/t-1") {
+            disk.write(&path, before.read(&path).unwrap()).unwrap();
+        }
+    }
+    let topic = broker.create_topic("t", TopicConfig::default()).unwrap();
+    broker.add_partitions("t", 2).unwrap();
+    for partition in topic.partitions() {
+        assert_eq!(partition.high_watermark(), 0, "{}", partition.id());
+    }
+    let directories = disk.image().directories();
+    let aside = directories.iter().filter(|directory| {
+        let name = directory.to_string_lossy();
+        name.ends_with("-stray")
+    });
+    assert_eq!(aside.count(), 2, "{directories:?}");
+}

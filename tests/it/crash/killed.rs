@@ -6,9 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 use streamlog::sim::{CrashKind, CrashPlan, CrashState, SimDisk};
-use streamlog::{Broker, CleanupPolicy, ConfigOp, Durability, Partition, Record, TopicConfig};
+use streamlog::{
+    Broker, CleanupPolicy, ConfigOp, Durability, ManualClock, Offset, Partition, Record,
+    TopicConfig,
+};
 
 use super::look::{FoundPartition, look_at, open};
 use crate::support;
@@ -50,8 +54,26 @@ fn found(state: &CrashState) -> FoundPartition {
     found.unwrap_or_else(|message| panic!("{}: {message}", state.description))
 }
 
+/// Where the log starts after each of these power failures; all records from there to its end are there.
+fn starts_of_whole_logs(killed: &SimDisk, end: Offset) -> BTreeSet<Offset> {
+    let mut starts = BTreeSet::new();
+    for state in power_failures(killed) {
+        let found = found(&state);
+        assert_eq!(found.end, end, "{}", state.description);
+        let there: BTreeSet<_> = found.records.into_keys().collect();
+        let all: BTreeSet<_> = (found.start..end).collect();
+        assert_eq!(there, all, "{}", state.description);
+        starts.insert(found.start);
+    }
+    starts
+}
+
 fn topic(disk: &SimDisk, config: TopicConfig) -> (Broker, Partition) {
-    let broker = support::open(disk).expect("a new directory");
+    topic_at(disk, &ManualClock::new(support::START), config)
+}
+
+fn topic_at(disk: &SimDisk, clock: &ManualClock, config: TopicConfig) -> (Broker, Partition) {
+    let broker = support::open_at(disk, clock).expect("a new directory");
     let config = config.segment_bytes(300);
     let topic = broker.create_topic("t", config).expect("a new topic");
     (broker, topic.partition(0).expect("it has one"))
@@ -85,6 +107,25 @@ fn a_raised_start_that_an_open_removed_segments_for_is_there_to_stay() {
         BTreeSet::from([0, 5]),
         "the old one and the new one"
     );
+    let first = killed.read(support::log_file("t-0", 0));
+    assert!(first.is_none(), "the open removed what is below the start");
+}
+
+#[test]
+fn the_last_segment_that_an_open_removed_all_others_for_is_there_to_stay() {
+    let disk = SimDisk::recording();
+    let clock = ManualClock::new(support::START);
+    let minute = Duration::from_secs(60);
+    let short_lived = TopicConfig::default().retention_ms(Some(minute));
+    let (broker, log) = topic_at(&disk, &clock, short_lived);
+    for number in 0..4 {
+        append(&log, "k", &format!("{number}").repeat(100));
+    }
+    clock.advance(2 * minute);
+    // It goes on in a new segment, whose name is not on the device when the others can go.
+    broker.run_housekeeping().expect("a look");
+    let killed = killed_after_rename(&disk, "topics.manifest");
+    assert_eq!(starts_of_whole_logs(&killed, 4), [0, 4].into());
     let first = killed.read(support::log_file("t-0", 0));
     assert!(first.is_none(), "the open removed what is below the start");
 }

@@ -77,6 +77,30 @@ fn a_segment_that_is_missing_behind_a_compacted_one_is_reported() {
 }
 
 #[test]
+fn a_segment_that_is_missing_is_not_hidden_between_two_that_become_one() {
+    let fixture = Fixture::new(config());
+    for value in ["1", "2", "3"] {
+        fixture.put(&[("a", Some(value))]);
+        fixture.roll();
+    }
+    let Fixture { disk, broker, log } = fixture;
+    drop(log);
+    broker.close().unwrap();
+    for kind in ["log", "index", "timeindex", "seal"] {
+        disk.remove(file(&format!("{:020}.{kind}", 1)));
+    }
+    let broker = open(&disk);
+    let log = log_of(&broker);
+    let fixture = Fixture { disk, broker, log };
+    let refused = fixture.try_compact(0, PLENTY);
+    assert!(
+        matches!(refused, Err(Error::MissingSegment { .. })),
+        "{refused:?}"
+    );
+    assert!(fixture.disk.read(file(&format!("{:020}.log", 0))).is_some());
+}
+
+#[test]
 fn a_transaction_of_which_a_header_is_left_is_not_open() {
     let fixture = Fixture::new(config());
     let stamp = ProducerStamp {

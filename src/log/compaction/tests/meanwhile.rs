@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use parking_lot::Mutex;
+
 use super::*;
 use crate::Record;
 use crate::log::names::FileKind;
@@ -75,6 +77,64 @@ fn no_segment_is_verified_before_its_files_have_their_names() {
     fixture.compact_at(0, PLENTY).unwrap();
     let report = verification.outcome().unwrap();
     assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+fn no_checkpoint_comes_while_files_of_a_swap_get_their_names() {
+    let fixture = two_to_compact(SimDisk::new(), CleanupPolicy::Compact);
+    let held = Arc::new(Mutex::new(Vec::new()));
+    for to in [".log.swap", ".deleted", ".seal"] {
+        let (log, held) = (Arc::clone(&fixture.log), Arc::clone(&held));
+        fixture.disk.before(Operation::Rename, to, move || {
+            held.lock().push(log.log().open.names().is_held());
+        });
+    }
+    fixture.compact_at(0, PLENTY).unwrap();
+    assert_eq!(*held.lock(), [true; 3]);
+}
+
+#[test]
+fn a_commit_that_fails_leaves_the_segments_on_the_list() {
+    let fixture = two_to_compact(SimDisk::new(), CleanupPolicy::Compact);
+    let before = fixture.log.log().segments();
+    let fault = Fault::error(Operation::Rename, io::ErrorKind::Other);
+    fixture.disk.fail(fault.on_path(".log.swap"));
+    assert!(fixture.try_compact(0, PLENTY).is_err());
+    let after = fixture.log.log().segments();
+    assert!(Arc::ptr_eq(&before, &after));
+}
+
+#[test]
+fn readers_who_find_a_file_gone_are_told_of_each_swap() {
+    let fixture = two_to_compact(SimDisk::new(), CleanupPolicy::Compact);
+    let before = fixture.log.log().swaps();
+    fixture.compact_at(0, PLENTY).unwrap();
+    assert_eq!(fixture.log.log().swaps(), before + 1);
+}
+
+#[test]
+fn a_compacted_segment_is_as_old_as_the_youngest_it_was_made_of() {
+    let fixture = two_to_compact(SimDisk::new(), CleanupPolicy::Compact);
+    let sealed_at = |fixture: &Fixture| {
+        let segments = fixture.log.log().segments();
+        let seals = segments.iter().filter_map(|segment| segment.seal());
+        seals.map(|seal| seal.sealed_at).max()
+    };
+    let before = sealed_at(&fixture);
+    fixture.compact_at(DAY, PLENTY).unwrap();
+    assert_eq!(sealed_at(&fixture), before);
+}
+
+#[test]
+fn what_is_settled_is_so_on_the_device() {
+    let fixture = two_to_compact(SimDisk::recording(), CleanupPolicy::Compact);
+    fixture.compact_at(0, PLENTY).unwrap();
+    let (now, durable) = (fixture.disk.image(), fixture.disk.durable_image());
+    let name = |kind: &str| Path::new(DIR).join(format!("{:020}.{kind}", 0));
+    for kind in ["log", "index", "timeindex", "seal", "log.swap"] {
+        assert_eq!(durable.read(name(kind)), now.read(name(kind)), "{kind}");
+    }
+    assert!(now.read(name("log")).is_some());
 }
 
 #[test]
