@@ -1,119 +1,116 @@
-//! Each disk operation of the workload fails, in each way it can.
+//! Makes each disk operation of a workload fail, in each way it can, once or for good.
+//!
+//! ```text
+//!   sound run ─▶ how many operations ─▶ cases ─▶ one run each: work ─▶ killed? power lost? ─▶ sound again, go on
+//! ```
+//! Elsewhere: the ways to fail ([`kind`](super::kind)), and the workloads beside this file.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use streamlog::Error;
-use streamlog::sim::{Fault, Operation, SimDisk};
+use streamlog::sim::{CrashKind, CrashPlan, Operation, SimDisk};
 
-use super::workload::Run;
+use super::kind::{KINDS, Kind};
 
-/// A way to fail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    InputOutput,
-    NoSpace,
-    TooManyFiles,
-    ReadOnly,
-    Forbidden,
-    Interrupted,
-    ShortWrite,
-    ShortRead,
-    LostSync,
-}
-
+/// One failure: the operation of a kind with this number.
 #[derive(Debug, Clone, Copy)]
-struct Case {
-    operation: Operation,
-    at: u64,
-    kind: Kind,
-    sticky: bool,
+pub struct Case {
+    pub operation: Operation,
+    pub at: u64,
+    pub kind: Kind,
+    pub sticky: bool,
 }
 
-const KINDS: [Kind; 9] = [
-    Kind::InputOutput,
-    Kind::NoSpace,
-    Kind::TooManyFiles,
-    Kind::ReadOnly,
-    Kind::Forbidden,
-    Kind::Interrupted,
-    Kind::ShortWrite,
-    Kind::ShortRead,
-    Kind::LostSync,
-];
+/// How a broker came to its end before it is opened again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Killed,
+    PowerLost,
+    Closed,
+}
 
-impl Kind {
-    /// The operations that can fail this way. (Interrupted calls other than reads and writes are
-    /// repeated by the standard library.)
-    fn strikes(self, operation: Operation) -> bool {
-        use Operation as Op;
-        let changes = matches!(
-            operation,
-            Op::Open
-                | Op::Write
-                | Op::SetLength
-                | Op::CreateDir
-                | Op::Rename
-                | Op::Remove
-                | Op::Lock
-        );
-        match self {
-            Self::InputOutput => true,
-            Self::NoSpace => {
-                (changes && operation != Op::Remove) || matches!(operation, Op::Sync | Op::SyncDir)
-            }
-            Self::TooManyFiles => matches!(
-                operation,
-                Op::Open | Op::Map | Op::List | Op::Lock | Op::SyncDir
-            ),
-            Self::ReadOnly => changes,
-            Self::Forbidden => changes || operation == Op::List,
-            Self::Interrupted => matches!(operation, Op::Read | Op::Write),
-            Self::ShortWrite => operation == Op::Write,
-            Self::ShortRead => operation == Op::Read,
-            Self::LostSync => operation == Op::Sync,
-        }
+/// What is done on a disk that fails, and what was promised by then.
+pub trait Workload: Sized {
+    /// Opens a broker on a disk that is sound so far.
+    fn begin(disk: SimDisk) -> Self;
+    /// Does what may fail, and notes what the calls answer.
+    fn work(&mut self);
+    fn errors(&self) -> &[Error];
+    /// Looks at what is there; `reads_fail` if the disk may fail those, too.
+    fn look(&mut self, reads_fail: bool);
+    /// The disk is sound again: whoever was not stopped goes on, and what was begun is finished.
+    fn go_on(&mut self);
+    fn close(&mut self);
+    /// Opens what is left, and holds it against what was promised.
+    fn check(&self, disk: &SimDisk, end: End);
+}
+
+/// Runs a workload on copies of a disk, with every failure; of the ways in which one operation can fail, a
+/// part in `thin` in turn.
+pub fn sweep<W: Workload>(name: &str, prepared: &SimDisk, thin: usize) {
+    let cases = cases(sound_run::<W>(prepared), thin);
+    run_all(name, &cases, |case| case.run::<W>(prepared));
+}
+
+/// How many operations of each kind a run takes that nothing disturbs.
+fn sound_run<W: Workload>(prepared: &SimDisk) -> impl Fn(Operation) -> u64 {
+    let disk = prepared.duplicate();
+    let mut workload = W::begin(disk.clone());
+    let before = Operation::ALL.map(|operation| disk.count(operation));
+    workload.work();
+    let after = Operation::ALL.map(|operation| disk.count(operation));
+    assert!(workload.errors().is_empty(), "{:?}", workload.errors());
+    workload.look(false);
+    for (end, disk) in crashes(&disk) {
+        workload.check(&disk, end);
     }
-
-    fn fault(self, operation: Operation) -> Fault {
-        match self {
-            Self::InputOutput => Fault::os_error(operation, 5),
-            Self::NoSpace => Fault::os_error(operation, 28),
-            Self::TooManyFiles => Fault::os_error(operation, 24),
-            Self::ReadOnly => Fault::os_error(operation, 30),
-            Self::Forbidden => Fault::os_error(operation, 13),
-            Self::Interrupted => Fault::error(operation, ErrorKind::Interrupted),
-            Self::ShortWrite => Fault::short_write(1),
-            Self::ShortRead => Fault::short_read(1),
-            Self::LostSync => Fault::lost_sync(),
-        }
-    }
-
-    /// The errors that callers may get from it.
-    fn explains(self, error: &Error) -> bool {
-        match (self, error) {
-            (Self::Interrupted | Self::ShortWrite | Self::ShortRead, _) => false,
-            (_, Error::StorageFailed { .. })
-            | (Self::InputOutput | Self::Forbidden | Self::LostSync, Error::Io { .. })
-            | (Self::NoSpace, Error::DiskFull { .. })
-            | (Self::TooManyFiles, Error::TooManyOpenFiles { .. })
-            | (Self::ReadOnly, Error::ReadOnly { .. }) => true,
-            _ => false,
-        }
+    workload.go_on();
+    workload.close();
+    assert!(workload.errors().is_empty(), "{:?}", workload.errors());
+    workload.check(&disk, End::Closed);
+    move |operation| {
+        let index = Operation::ALL.iter().position(|it| *it == operation);
+        index.map_or(0, |index| after[index] - before[index])
     }
 }
 
-#[test]
-fn whatever_fails_no_acknowledged_record_is_lost_and_none_is_invented() {
-    let cases = cases();
+/// Every operation with every way to fail, or a part in `thin` of those.
+pub fn cases(count: impl Fn(Operation) -> u64, thin: usize) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for operation in Operation::ALL {
+        let kinds = KINDS.into_iter().filter(|kind| kind.strikes(operation));
+        let ways: Vec<_> = kinds
+            .flat_map(|kind| [(kind, false), (kind, true)])
+            .collect();
+        // Each operation fails in some way.
+        let thin = thin.min(ways.len());
+        for at in 0..count(operation) {
+            let turn = usize::try_from(at).expect("small");
+            let ways = ways.iter().enumerate();
+            cases.extend(
+                ways.filter(|(number, _)| (number + turn).is_multiple_of(thin))
+                    .map(|(_, &(kind, sticky))| Case {
+                        operation,
+                        at,
+                        kind,
+                        sticky,
+                    }),
+            );
+        }
+    }
+    cases
+}
+
+/// Runs all cases, on two threads. `run` says whether a call failed.
+pub fn run_all(name: &str, cases: &[Case], run: impl Fn(&Case) -> bool + Sync) {
     let next = AtomicUsize::new(0);
     let (tally, failures) = (Mutex::new(BTreeMap::new()), Mutex::new(Vec::new()));
     let work = || {
         while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-            match catch_unwind(AssertUnwindSafe(|| case.run())) {
+            match catch_unwind(AssertUnwindSafe(|| run(case))) {
                 Ok(failed) => {
                     let mut tally = tally.lock().unwrap();
                     let entry: &mut (u32, u32) = tally.entry(case.kind).or_default();
@@ -132,7 +129,7 @@ fn whatever_fails_no_acknowledged_record_is_lost_and_none_is_invented() {
         work();
     });
     println!(
-        "{} runs (runs, of which a call failed): {:?}",
+        "{name}: {} runs (runs, of which a call failed): {:?}",
         cases.len(),
         tally.into_inner().unwrap()
     );
@@ -140,55 +137,55 @@ fn whatever_fails_no_acknowledged_record_is_lost_and_none_is_invented() {
     assert!(failures.is_empty(), "wrong outcomes: {failures:#?}");
 }
 
-/// Every operation of a run without failures, with every way to fail.
-fn cases() -> Vec<Case> {
-    let mut sound = Run::new(SimDisk::new());
-    sound.run();
-    assert!(sound.errors.is_empty(), "{:?}", sound.errors);
-    assert!(sound.promises.iter().all(|promise| promise.acked > 0));
-    let mut cases = Vec::new();
-    for operation in Operation::ALL {
-        let count = sound.disk.count(operation);
-        for kind in KINDS.into_iter().filter(|kind| kind.strikes(operation)) {
-            for at in 0..count {
-                cases.extend([false, true].map(|sticky| Case {
-                    operation,
-                    at,
-                    kind,
-                    sticky,
-                }));
-            }
-        }
-    }
-    cases
-}
-
 impl Case {
-    /// True if a call failed.
-    fn run(&self) -> bool {
-        let disk = if self.kind == Kind::LostSync {
-            SimDisk::recording()
-        } else {
-            SimDisk::new()
-        };
-        let mut run = Run::new(disk.clone());
+    pub fn arm(&self, disk: &SimDisk) {
         let fault = self.kind.fault(self.operation).after(self.at);
         disk.fail(if self.sticky { fault.sticky() } else { fault });
-        run.run();
-        disk.clear_faults();
-        for error in &run.errors {
+    }
+
+    /// Readers, too, may meet the failure after the workload.
+    fn strikes_readers(&self) -> bool {
+        use Operation as Op;
+        let reads = matches!(self.operation, Op::Open | Op::Length | Op::Read | Op::Map);
+        self.sticky && reads
+    }
+
+    /// Nobody gets an error that the failure does not explain.
+    pub fn explain(&self, errors: &[Error]) {
+        for error in errors {
             assert!(self.kind.explains(error), "{self:?}: {error:?}");
         }
-        let failed = !run.errors.is_empty();
-        if self.at.is_multiple_of(2) {
-            // Killed.
-            let disk = disk.duplicate();
-            run.check(&disk, self.at.is_multiple_of(8));
-        } else {
-            // Dropped: which closes, as far as that works.
-            run.close();
-            run.check(&disk, self.at % 8 == 1);
-        }
+    }
+
+    /// True if a call failed.
+    fn run<W: Workload>(&self, prepared: &SimDisk) -> bool {
+        let disk = prepared.duplicate();
+        let mut workload = W::begin(disk.clone());
+        self.arm(&disk);
+        workload.work();
+        self.explain(workload.errors());
+        let failed = !workload.errors().is_empty();
+        workload.look(self.strikes_readers());
+        let turn = usize::from(self.sticky) + usize::try_from(self.at).expect("small");
+        let (end, left) = crashes(&disk).swap_remove(turn % 2);
+        disk.clear_faults();
+        workload.check(&left, end);
+        workload.go_on();
+        workload.close();
+        workload.check(&disk, End::Closed);
         failed
     }
+}
+
+/// What a killed process leaves, and what is left if also the power fails and takes whatever it can.
+fn crashes(disk: &SimDisk) -> Vec<(End, SimDisk)> {
+    let plan = CrashPlan::new(0)
+        .single_operations(0)
+        .cuts(0)
+        .random_subsets(0);
+    let mut lost = disk.crash_states(usize::MAX, plan);
+    let lost = lost.find(|state| state.kind == CrashKind::PowerLoss);
+    // There is none where everything is durable.
+    let lost = lost.map_or_else(|| disk.duplicate(), |state| state.disk);
+    vec![(End::Killed, disk.duplicate()), (End::PowerLost, lost)]
 }

@@ -3,25 +3,12 @@
 use std::time::Duration;
 
 use streamlog::sim::SimDisk;
-use streamlog::{
-    Broker, Durability, Error, ManualClock, Offset, Partition, Record, Result, TopicPartition,
-};
+use streamlog::{Broker, Durability, Error, ManualClock, Offset, Record, Result, TopicPartition};
 
-use crate::support::{self, Model, START, append_at, content, partition, read_all, small_segments};
-
-/// A partition and what was promised about it.
-#[derive(Debug, Clone)]
-pub struct Promise {
-    pub topic: &'static str,
-    pub number: u32,
-    pub salt: u64,
-    /// Acknowledged: these must be there.
-    pub acked: Offset,
-    /// Somebody was told that it may or may not be there.
-    pub maybe: Offset,
-    /// Of the next record. Once an outcome is indefinite, nothing more is appended.
-    stopped: bool,
-}
+use super::kind::Kind;
+use super::promise::Promise;
+use super::sweep::{Case, cases, run_all};
+use crate::support::{self, Model, START, append_at, content, read_all, small_segments};
 
 /// A run of the workload.
 pub struct Run {
@@ -47,14 +34,7 @@ impl Run {
         let promises = PARTITIONS
             .iter()
             .zip(1..)
-            .map(|(&(topic, number), salt)| Promise {
-                topic,
-                number,
-                salt,
-                acked: 0,
-                maybe: 0,
-                stopped: false,
-            });
+            .map(|(&(topic, number), salt)| Promise::new(topic, number, salt));
         Self {
             disk,
             clock: ManualClock::new(START),
@@ -159,8 +139,7 @@ impl Run {
         let Some(log) = promise.find(broker).filter(|_| !promise.stopped) else {
             return;
         };
-        let result = append_at(&log, promise.salt, promise.acked, count);
-        self.promises[index].note(&result, count);
+        let result = self.promises[index].append(&log, count);
         self.note(result);
     }
 
@@ -251,14 +230,8 @@ impl Run {
                 assert_eq!(promise.acked, 0, "{promise:?} is gone");
                 continue;
             };
+            promise.check(&broker, promise.acked);
             let end = log.high_watermark();
-            assert!(
-                promise.acked <= end && end <= promise.maybe.max(promise.acked),
-                "{promise:?} ends at {end}"
-            );
-            let seen = read_all(&log, &Model::new(promise.salt, end));
-            assert!(seen.errors.is_empty(), "{promise:?}: {:?}", seen.errors);
-            assert!(seen.has(0..end), "{promise:?}");
             append_at(&log, promise.salt, end, 2).expect("a sound disk takes more");
             (promise.acked, promise.maybe) = (end + 2, end + 2);
         }
@@ -288,27 +261,37 @@ impl Run {
     }
 }
 
-impl Promise {
-    pub fn find(&self, broker: &Broker) -> Option<Partition> {
-        broker.topic(self.topic).ok()?;
-        Some(partition(broker, self.topic, self.number))
-    }
+#[test]
+fn whatever_fails_no_acknowledged_record_is_lost_and_none_is_invented() {
+    let mut sound = Run::new(SimDisk::new());
+    sound.run();
+    assert!(sound.errors.is_empty(), "{:?}", sound.errors);
+    assert!(sound.promises.iter().all(|promise| promise.acked > 0));
+    let cases = cases(|operation| sound.disk.count(operation), 1);
+    run_all("records", &cases, fails);
+}
 
-    fn note(&mut self, result: &Result<Offset>, count: u64) {
-        match result {
-            Ok(offset) => {
-                assert_eq!(
-                    *offset, self.acked,
-                    "{self:?}: an append that failed took offsets"
-                );
-                self.acked += count;
-                self.maybe = self.acked;
-            }
-            Err(error) if error.is_indefinite() => {
-                self.maybe = self.maybe.max(self.acked + count);
-                self.stopped = true;
-            }
-            Err(_) => {}
-        }
+/// True if a call failed.
+fn fails(case: &Case) -> bool {
+    let disk = if case.kind == Kind::LostSync {
+        SimDisk::recording()
+    } else {
+        SimDisk::new()
+    };
+    let mut run = Run::new(disk.clone());
+    case.arm(&disk);
+    run.run();
+    disk.clear_faults();
+    case.explain(&run.errors);
+    let failed = !run.errors.is_empty();
+    if case.at.is_multiple_of(2) {
+        // Killed.
+        let disk = disk.duplicate();
+        run.check(&disk, case.at.is_multiple_of(8));
+    } else {
+        // Dropped: which closes, as far as that works.
+        run.close();
+        run.check(&disk, case.at % 8 == 1);
     }
+    failed
 }
