@@ -10,3 +10,5 @@ mod promise;
 mod records;
 mod single;
 mod sweep;
+mod traces;
+mod unfinished;

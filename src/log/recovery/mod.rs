@@ -62,9 +62,9 @@ pub(crate) fn open(request: &OpenRequest<'_>) -> Result<(Log, PartitionRecovery)
     }
 }
 
-/// Leaves out segments that lie wholly below the start: they were deleted, and a crash may have kept any
-/// of them. After a crash their files go now, unless others may have had a reason to keep them; what
-/// cannot be removed is only in the way.
+/// Leaves out segments that lie wholly below the start: they were deleted, and a crash or a failure may have
+/// kept any of them. Their files go now, unless others may have had a reason to keep them; what cannot be
+/// removed is only in the way.
 fn drop_below(request: &OpenRequest<'_>, files: &[SegmentFile], bases: &mut Vec<Offset>) {
     let behind = bases.partition_point(|base| *base <= request.start);
     bases.drain(..behind.saturating_sub(1));
@@ -73,7 +73,7 @@ fn drop_below(request: &OpenRequest<'_>, files: &[SegmentFile], bases: &mut Vec<
     };
     let is_below = |&(base, kind)| base < first && kind != FileKind::Stage;
     // Where the first segment is missing, what is left of it stays.
-    if request.clean || request.adopted || first > request.start || !files.iter().any(is_below) {
+    if request.adopted || first > request.start || !files.iter().any(is_below) {
         return;
     }
     let disk = &**request.disk;
