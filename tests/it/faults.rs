@@ -10,5 +10,6 @@ mod promise;
 mod records;
 mod single;
 mod sweep;
+mod table;
 mod traces;
 mod unfinished;

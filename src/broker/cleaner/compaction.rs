@@ -33,6 +33,7 @@ impl CompactionLimits {
 impl Cleaner {
     /// Compacts every log that is dirty enough.
     pub(super) fn compact(&self, now: Timestamp, failures: &mut Failures) {
+        self.settle(failures);
         let pace = Pace::new(self.compaction.bytes_per_second);
         for partition in self.due_for_compaction(now, failures) {
             if self.bell.is_stopped() {
@@ -42,6 +43,17 @@ impl Cleaner {
                 && !self.bell.is_stopped()
             {
                 note(failures, &partition, error);
+            }
+        }
+    }
+
+    /// Finishes what earlier passes could not.
+    fn settle(&self, failures: &mut Failures) {
+        for topic in self.registry.topics().values() {
+            for partition in topic.partitions.load().iter() {
+                if let Err(error) = partition.log().finish_swaps() {
+                    note(failures, partition, error);
+                }
             }
         }
     }

@@ -28,6 +28,7 @@ mod plan;
 pub(in crate::log) mod swap;
 mod transactions;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -44,8 +45,8 @@ use parking_lot::Mutex;
 
 use crate::bell::Bell;
 use crate::config::TopicConfig;
-use crate::disk::AppendFile;
 use crate::disk::handles::NamedFile;
+use crate::disk::{AppendFile, remove_if_present};
 use crate::error::{Error, Result};
 use crate::record::{Offset, Timestamp};
 
@@ -97,6 +98,8 @@ pub(super) struct Compaction {
 struct State {
     /// A commit was made whose names are not settled.
     unsettled: bool,
+    /// Files of replaced segments that could not be removed.
+    left: Vec<PathBuf>,
     /// Why the log is not compacted any more.
     failure: Option<Error>,
 }
@@ -338,8 +341,10 @@ impl Log {
             .disk()
             .list(dir)
             .map_err(|error| Error::io("list", dir, error))?;
-        swap::settle(self.disk(), dir, &entries)?;
-        self.compaction.state.lock().unsettled = false;
+        let left = swap::settle(self.disk(), dir, &entries)?;
+        let mut state = self.compaction.state.lock();
+        state.unsettled = false;
+        state.left.extend(left);
         Ok(())
     }
 
@@ -369,6 +374,29 @@ impl Log {
             segment.file().let_go();
         }
         Ok(())
+    }
+
+    /// Does what earlier passes could not: names of files, and files that were replaced.
+    pub(crate) fn finish_swaps(&self) -> Result<()> {
+        self.settle_again()?;
+        if self.compaction.state.lock().left.is_empty() {
+            return Ok(());
+        }
+        let _removal = self.removal.lock();
+        if self.writer.lock().closed {
+            // The directory may be another topic's.
+            return Ok(());
+        }
+        let mut left = std::mem::take(&mut self.compaction.state.lock().left);
+        let mut outcome = Ok(());
+        left.retain(|path| {
+            let removed = remove_if_present(self.disk(), path);
+            let is_left = removed.is_err();
+            outcome = std::mem::replace(&mut outcome, Ok(())).and(removed.map(drop));
+            is_left
+        });
+        self.compaction.state.lock().left = left;
+        outcome
     }
 }
 

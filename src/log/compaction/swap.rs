@@ -23,7 +23,7 @@ use crate::disk::{
 use crate::error::{Error, Result};
 use crate::format::batch::{BatchHeader, HEADER_LEN};
 use crate::format::seal;
-use crate::log::names::{FileKind, deleted_name};
+use crate::log::names::{FileKind, deleted_name, former_name};
 use crate::record::Offset;
 
 const CLEANED: &str = ".cleaned";
@@ -75,8 +75,13 @@ pub(in crate::log) fn is_unsettled(entries: &[DirEntry]) -> bool {
     entries.iter().any(|entry| parse(&entry.name).is_some())
 }
 
-/// Completes what was committed, durably, and removes what was not.
-pub(in crate::log) fn settle(disk: &dyn Disk, dir: &Path, entries: &[DirEntry]) -> Result<()> {
+/// Completes what was committed, durably, and removes what was not. Returns what was replaced and could not
+/// be removed: it is only in the way.
+pub(in crate::log) fn settle(
+    disk: &dyn Disk,
+    dir: &Path,
+    entries: &[DirEntry],
+) -> Result<Vec<PathBuf>> {
     let outputs: Vec<_> = entries
         .iter()
         .filter_map(|entry| parse(&entry.name))
@@ -86,10 +91,7 @@ pub(in crate::log) fn settle(disk: &dyn Disk, dir: &Path, entries: &[DirEntry]) 
     for &base in &committed {
         replaced.extend(settle_one(disk, dir, base, entries)?);
     }
-    for path in replaced {
-        // What cannot be removed is only in the way.
-        let _ = remove_if_present(disk, &path);
-    }
+    replaced.retain(|path| remove_if_present(disk, path).is_err());
     for &(base, kind, finished) in &outputs {
         let path = kind.path(dir, base);
         if finished && !committed.contains(&base) {
@@ -98,7 +100,7 @@ pub(in crate::log) fn settle(disk: &dyn Disk, dir: &Path, entries: &[DirEntry]) 
             let _ = remove_if_present(disk, &cleaned(&path));
         }
     }
-    Ok(())
+    Ok(replaced)
 }
 
 /// The bases of the outputs that are to be part of the log.
@@ -131,7 +133,7 @@ fn committed(
     Ok(committed)
 }
 
-/// Returns the new names of what was replaced.
+/// Returns the new names of what was replaced, with those that an earlier attempt gave.
 fn settle_one(
     disk: &dyn Disk,
     dir: &Path,
@@ -140,11 +142,15 @@ fn settle_one(
 ) -> Result<Vec<PathBuf>> {
     let bases = replaced_bases(disk, dir, base)?;
     let mut replaced = Vec::new();
-    for entry in entries {
-        let of_replaced = FileKind::parse(&entry.name).is_some_and(|(other, kind)| {
+    let of_replaced = |name: &str| {
+        FileKind::parse(name).is_some_and(|(other, kind)| {
             kind != FileKind::Stage && other != base && bases.contains(&other)
-        });
-        if of_replaced {
+        })
+    };
+    for entry in entries {
+        if former_name(&entry.name).is_some_and(of_replaced) {
+            replaced.push(dir.join(&entry.name));
+        } else if of_replaced(&entry.name) {
             let (from, to) = (dir.join(&entry.name), dir.join(deleted_name(&entry.name)));
             rename(disk, &from, &to)?;
             replaced.push(to);

@@ -1,10 +1,14 @@
 //! What a failure left unfinished is finished, or in nobody's way: one fault each, or two.
 
-use streamlog::sim::{Fault, Operation, SimDisk};
-use streamlog::Broker;
+use std::path::Path;
+use std::time::Duration;
 
+use streamlog::sim::{Fault, Operation, SimDisk};
+use streamlog::{Broker, ManualClock};
+
+use super::table::{Table, compacted};
 use super::traces;
-use crate::support::{self, append, partition, small_segments};
+use crate::support::{self, DIR, START, append, partition, small_segments};
 
 /// Input/output error.
 const EIO: i32 = 5;
@@ -46,4 +50,51 @@ fn a_start_whose_manifest_was_in_doubt_has_its_files_removed_after_a_clean_close
     let log = partition(&broker, "t", 0);
     assert_eq!(log.log_start_offset(), 60);
     traces::assert_removed(&disk, &log);
+}
+
+/// A broker with a table whose segments are small and dirty, so that several become one.
+fn dirty(disk: &SimDisk, clock: &ManualClock) -> (Broker, Table) {
+    let broker = support::open_at(disk, clock).unwrap();
+    broker.create_topic("table", compacted()).unwrap();
+    let mut table = Table::new("table");
+    for _ in 0..2 {
+        broker.run_housekeeping().unwrap();
+        for _ in 0..12 {
+            let keys = [("a", true), ("b", true), ("c", true)];
+            table.put(&broker, &keys).unwrap();
+        }
+    }
+    (broker, table)
+}
+
+#[test]
+fn what_compaction_replaced_and_could_not_remove_goes_with_the_next_pass() {
+    let cases = [
+        Fault::os_error(Operation::Remove, EIO).on_path(".deleted"),
+        Fault::os_error(Operation::Remove, EIO)
+            .on_path(".deleted")
+            .after(2),
+        // The first rename is the commit; then names are settled.
+        Fault::os_error(Operation::Rename, EIO)
+            .on_path("table-0")
+            .after(1),
+        Fault::os_error(Operation::Rename, EIO)
+            .on_path("table-0")
+            .after(4),
+    ];
+    for fault in cases {
+        let disk = SimDisk::new();
+        let clock = ManualClock::new(START);
+        let (broker, mut table) = dirty(&disk, &clock);
+        disk.fail(fault.clone().sticky());
+        let _ = broker.run_housekeeping();
+        assert!(disk.faults_struck() > 0, "{fault:?}");
+        disk.clear_faults();
+        // Nothing is dirty any more, and yet there is something to do.
+        clock.advance(Duration::from_secs(1));
+        broker.run_housekeeping().unwrap();
+        assert!(broker.cleaning_failures().is_empty());
+        traces::assert_none(&disk, Path::new(DIR));
+        table.look(&broker, false);
+    }
 }
