@@ -214,8 +214,16 @@ impl BrokerState {
         let closed = self.close_logs();
         let outcome = appended
             .and(closed)
-            .and_then(|()| self.write_clean_marker());
+            .and_then(|()| self.write_clean_marker_unless_orphans());
         Some(outcome)
+    }
+
+    /// Without it the next open looks for offsets of topics that are gone, and forgets them.
+    fn write_clean_marker_unless_orphans(&self) -> Result<()> {
+        if self.offsets.has_orphans() {
+            return Ok(());
+        }
+        self.write_clean_marker()
     }
 
     fn close_logs(&self) -> Result<()> {

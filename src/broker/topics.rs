@@ -18,6 +18,7 @@ impl BrokerState {
     pub(super) fn create_topic(&self, name: &str, config: &TopicConfig) -> Result<Arc<TopicState>> {
         validate_topic_name(name)?;
         config.validate()?;
+        self.offsets.forget_orphans(self)?;
         let change = |manifest: &mut Manifest, id| {
             self.check_free(name, &manifest.topics)?;
             manifest.topics.push(ManifestTopic {

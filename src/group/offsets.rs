@@ -66,6 +66,9 @@ pub(crate) struct OffsetStore {
     /// Records of groups that are to be written once the topic exists. In the lock order behind the
     /// members' lock, before the logs'.
     pub(super) waiting_records: Mutex<BTreeMap<String, GroupRecord>>,
+    /// Offsets of topics that are gone may be left, for they could not be forgotten. In the lock order before
+    /// the logs'.
+    orphans: Mutex<bool>,
 }
 
 impl OffsetStore {
@@ -82,6 +85,7 @@ impl OffsetStore {
             coordinator: Coordinator::default(),
             expiry: Arc::new(expiry),
             waiting_records: Mutex::default(),
+            orphans: Mutex::default(),
         });
         let upkeep: Weak<Self> = Arc::downgrade(&store);
         housekeeping.look_after(upkeep);
@@ -198,7 +202,47 @@ impl OffsetStore {
             // Durable before the topic can be made again: its successor must not inherit them.
             result = result.and(written.and_then(|end| log.wait_durable(end)));
         }
+        self.note_orphans(&result);
         result
+    }
+
+    fn note_orphans(&self, forgotten: &Result<()>) {
+        // What cannot be read is not inherited either.
+        let is_read =
+            |error: &Error| !matches!(error, Error::Corrupt { .. } | Error::MissingSegment { .. });
+        if forgotten.as_ref().is_err_and(is_read) {
+            *self.orphans.lock() = true;
+        }
+    }
+
+    /// True if [`Self::forget_orphans`] has something to do.
+    pub(crate) fn has_orphans(&self) -> bool {
+        *self.orphans.lock()
+    }
+
+    /// Forgets what is left of topics that are gone, if that failed when they went: before a topic is made,
+    /// for it may have the name of one of them.
+    pub(crate) fn forget_orphans(&self, broker: &BrokerState) -> Result<()> {
+        let mut orphans = self.orphans.lock();
+        if !*orphans {
+            return Ok(());
+        }
+        for log in self.existing_logs(broker)? {
+            let written = log.write(broker.clock().wall(), |groups| {
+                Ok(changes_where(groups, |partition, _| {
+                    match find_partition(broker, partition) {
+                        Ok(_) => Fate::Kept,
+                        Err(_) => Fate::Gone,
+                    }
+                }))
+            });
+            match written.and_then(|end| log.wait_durable(end)) {
+                Err(Error::Corrupt { .. } | Error::MissingSegment { .. }) => {}
+                forgotten => forgotten?,
+            }
+        }
+        *orphans = false;
+        Ok(())
     }
 
     /// For an open after a crash: moves committed offsets that lie beyond their partition's end back
@@ -232,7 +276,10 @@ impl OffsetStore {
             });
             match settled {
                 Ok(()) => clamped.append(&mut found),
-                Err(error) => failed.push(error),
+                Err(error) => {
+                    self.note_orphans(&Err(error.clone()));
+                    failed.push(error);
+                }
             }
         }
         (clamped, failed)

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use streamlog::sim::{Fault, Operation, SimDisk};
-use streamlog::{Broker, ManualClock};
+use streamlog::{Broker, Error, ManualClock, Offset, TopicPartition};
 
 use super::table::{Table, compacted};
 use super::traces;
@@ -12,6 +12,8 @@ use crate::support::{self, DIR, START, append, partition, small_segments};
 
 /// Input/output error.
 const EIO: i32 = 5;
+/// No space left on device.
+const ENOSPC: i32 = 28;
 
 fn filled(disk: &SimDisk) -> Broker {
     let broker = support::open(disk).unwrap();
@@ -97,4 +99,48 @@ fn what_compaction_replaced_and_could_not_remove_goes_with_the_next_pass() {
         traces::assert_none(&disk, Path::new(DIR));
         table.look(&broker, false);
     }
+}
+
+fn committed(broker: &Broker) -> Option<Offset> {
+    let consumer = broker.consumer().group("g").build().unwrap();
+    consumer.committed(&TopicPartition::new("t", 0)).unwrap()
+}
+
+#[test]
+fn a_topic_inherits_no_commits_of_one_whose_deletion_failed_half_way() {
+    for is_opened_again in [false, true] {
+        let disk = SimDisk::new();
+        let mut broker = filled(&disk);
+        let id = TopicPartition::new("t", 0);
+        broker.group("g").commit_offsets(&[(id, 3)]).unwrap();
+        disk.fail(Fault::os_error(Operation::Write, ENOSPC).on_path("__consumer_offsets"));
+        let failed = broker.delete_topic("t").unwrap_err();
+        assert!(matches!(failed, Error::DiskFull { .. }), "{failed:?}");
+        assert!(broker.topic("t").is_err());
+        if is_opened_again {
+            broker.close().unwrap();
+            broker = support::open(&disk).unwrap();
+        }
+        broker.create_topic("t", small_segments()).unwrap();
+        assert_eq!(committed(&broker), None);
+    }
+}
+
+#[test]
+fn a_topic_whose_predecessors_commits_cannot_be_forgotten_is_not_made() {
+    let disk = SimDisk::new();
+    let broker = filled(&disk);
+    let id = TopicPartition::new("t", 0);
+    broker.group("g").commit_offsets(&[(id, 3)]).unwrap();
+    let full = Fault::os_error(Operation::Write, ENOSPC).on_path("__consumer_offsets");
+    disk.fail(full.sticky());
+    broker.delete_topic("t").unwrap_err();
+    let refused = broker.create_topic("t", small_segments()).map(drop);
+    assert!(
+        matches!(refused, Err(Error::DiskFull { .. })),
+        "{refused:?}"
+    );
+    disk.clear_faults();
+    broker.create_topic("t", small_segments()).unwrap();
+    assert_eq!(committed(&broker), None);
 }
