@@ -8,7 +8,7 @@ use super::manifest_file::Effect;
 use super::open::{Opening, configuration, new_topic};
 use super::registry::{Topics, find};
 use crate::config::{ConfigOp, TopicConfig, topic_names_collide, validate_topic_name};
-use crate::disk::Disk;
+use crate::disk::{DirEntry, Disk};
 use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, ManifestTopic};
 use crate::log::names::{aside_name, partition_dir};
@@ -212,11 +212,7 @@ impl BrokerState {
                 .iter()
                 .any(|entry| entry.is_dir && dir.ends_with(&entry.name));
             if is_there {
-                self.retire(
-                    &dir,
-                    &format!("{:032x}", u128::from_be_bytes(topic.id.0)),
-                    "stray",
-                )?;
+                self.retire(&dir, &free_unique(&dir, topic, &entries), "stray")?;
             }
         }
         Ok(())
@@ -299,6 +295,21 @@ impl BrokerState {
             sync_later: false,
             waypoint_interval: self.waypoint_interval,
         }
+    }
+}
+
+/// Makes the name free under which a directory is moved aside: an earlier attempt at the same partition may
+/// have left one, too.
+fn free_unique(dir: &std::path::Path, topic: &TopicState, entries: &[DirEntry]) -> String {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    let mut number = u128::from_be_bytes(topic.id.0);
+    loop {
+        let unique = format!("{number:032x}");
+        let aside = aside_name(&name, &unique, "stray");
+        if entries.iter().all(|entry| entry.name != aside) {
+            return unique;
+        }
+        number = number.wrapping_add(1);
     }
 }
 

@@ -144,3 +144,34 @@ fn a_topic_whose_predecessors_commits_cannot_be_forgotten_is_not_made() {
     broker.create_topic("t", small_segments()).unwrap();
     assert_eq!(committed(&broker), None);
 }
+
+#[test]
+fn partitions_can_be_added_however_often_that_failed_before() {
+    let disk = SimDisk::new();
+    let broker = filled(&disk);
+    for _ in 0..3 {
+        // The new directory is made, and can neither be filled nor removed.
+        disk.fail(
+            Fault::os_error(Operation::Open, EIO)
+                .on_path("data/t-1/")
+                .after(1)
+                .sticky(),
+        );
+        disk.fail(
+            Fault::os_error(Operation::Remove, EIO)
+                .on_path("data/t-1")
+                .sticky(),
+        );
+        broker.add_partitions("t", 2).unwrap_err();
+        disk.clear_faults();
+        assert!(
+            disk.image()
+                .directories()
+                .contains(&Path::new("data/t-1").to_path_buf())
+        );
+    }
+    broker.add_partitions("t", 2).unwrap();
+    append(&partition(&broker, "t", 1), 2, 1).unwrap();
+    broker.close().unwrap();
+    assert!(support::open(&disk).unwrap().recovery_report().is_clean());
+}
