@@ -23,7 +23,7 @@ use super::checkpoints::{
 use super::manifest_file::MANIFEST;
 use super::open::confirm_root;
 use super::topics::remove_tree;
-use crate::disk::{Copier, Counts, DirEntry, Disk, with_suffix};
+use crate::disk::{Copier, Counts, DirEntry, Disk, sync_parent, with_suffix};
 use crate::error::{Error, Result};
 use crate::format::manifest::Manifest;
 use crate::format::metadata::encode_clean_shutdown;
@@ -243,8 +243,8 @@ fn put_in_place(disk: &dyn Disk, partial: &Path, dir: &Path) -> Result<()> {
     disk.rename(partial, dir)
         .map_err(|error| Error::io("rename to", dir, error))?;
     confirm_root(disk, dir).inspect_err(|_| {
-        // Nobody knows whether it would stay, so it does not.
-        let _ = remove_all(disk, dir);
+        // Nobody knows whether it would stay, so it does not. It goes as a whole, by one name.
+        let _ = disk.rename(dir, partial);
     })
 }
 
@@ -305,6 +305,9 @@ fn clear(disk: &dyn Disk, partial: &Path) -> Result<()> {
             directory: partial.to_path_buf(),
         });
     }
+    // It may have had its final name for a moment, and after a power loss have that again: whole, or not at
+    // all.
+    sync_parent(disk, partial)?;
     remove_all(disk, partial)
 }
 

@@ -12,13 +12,16 @@ use crate::support::{self, append, partition};
 const PARTIAL: &str = "backups/1.partial";
 
 fn nothing_is_left(disk: &SimDisk) {
-    for dir in [BACKUP, PARTIAL] {
-        let directories = disk.image().directories();
-        assert!(
-            !directories.contains(&Path::new(dir).to_path_buf()),
-            "{dir}"
-        );
-    }
+    nothing_is_left_of(disk, BACKUP);
+    nothing_is_left_of(disk, PARTIAL);
+}
+
+fn nothing_is_left_of(disk: &SimDisk, dir: &str) {
+    let directories = disk.image().directories();
+    assert!(
+        !directories.contains(&Path::new(dir).to_path_buf()),
+        "{dir}"
+    );
 }
 
 fn is_in_use(broker: &Broker) {
@@ -184,6 +187,43 @@ fn a_crash_at_any_moment_leaves_the_broker_whole_and_a_whole_checkpoint_or_none(
         }
     }
     assert!(whole > 0 && none > 0);
+}
+
+#[test]
+fn a_power_loss_after_a_checkpoint_that_failed_leaves_a_whole_one_or_none() {
+    let (mut whole, mut none) = (0, 0);
+    for at in 0.. {
+        for is_sticky in [false, true] {
+            let disk = SimDisk::recording();
+            let broker = filled(&disk);
+            let wanted = contents(&broker);
+            broker.checkpoint("backups/0").unwrap();
+            let fault = Fault::error(Operation::SyncDir, ErrorKind::Other);
+            let fault = fault.on_path("backups").after(at);
+            disk.fail(if is_sticky { fault.sticky() } else { fault });
+            let made = broker.checkpoint(BACKUP);
+            if disk.faults_struck() == 0 {
+                assert!(whole > 0 && none > 0, "{whole}, {none}");
+                return;
+            }
+            made.unwrap_err();
+            nothing_is_left_of(&disk, BACKUP);
+            let seed = usize::try_from(at).unwrap();
+            for state in disk.crash_states(usize::MAX, plan(seed).random_subsets(12)) {
+                if files_below(&state.disk, BACKUP).is_empty() {
+                    none += 1;
+                } else {
+                    let story = format!("[{at}] {}", state.description);
+                    assert_eq!(contents(&open_copy(&state.disk, BACKUP)), wanted, "{story}");
+                    whole += 1;
+                }
+            }
+            // Whatever is left beside it is in nobody's way.
+            disk.clear_faults();
+            broker.checkpoint(BACKUP).unwrap();
+            same(&broker, &open_copy(&disk, BACKUP));
+        }
+    }
 }
 
 /// Appends until a new segment has begun, and leaves it at that.
