@@ -8,6 +8,7 @@
 mod kind;
 mod promise;
 mod records;
+mod retention;
 mod single;
 mod sweep;
 mod table;
