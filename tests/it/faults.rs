@@ -5,6 +5,7 @@
 //! is noted; afterwards, with a sound disk again, everything acknowledged is there, nothing is there
 //! that nobody wrote, and the broker goes on. The other tests look at single promises more closely.
 
+mod checkpoint;
 mod compaction;
 mod kind;
 mod promise;
