@@ -218,9 +218,10 @@ impl BrokerState {
         Some(outcome)
     }
 
-    /// Without it the next open looks for offsets of topics that are gone, and forgets them.
+    /// Not if there are offsets of topics that are gone, or may be by the next open: without the marker it
+    /// looks for them, and forgets them.
     fn write_clean_marker_unless_orphans(&self) -> Result<()> {
-        if self.offsets.has_orphans() {
+        if self.offsets.has_orphans() || self.registry.is_in_doubt() {
             return Ok(());
         }
         self.write_clean_marker()

@@ -256,6 +256,11 @@ impl Registry {
             present.is_some_and(|present| std::ptr::eq(&raw const **present, partition))
         })
     }
+
+    /// The manifest on disk may be another than the one in use.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.file.check_failure().is_err()
+    }
 }
 
 fn raise(starts: &mut Vec<(u32, Offset)>, partition: u32, start: Offset) {

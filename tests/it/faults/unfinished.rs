@@ -41,7 +41,7 @@ fn files_that_could_not_be_removed_go_when_the_broker_is_opened_again() {
 }
 
 #[test]
-fn a_start_whose_manifest_was_in_doubt_has_its_files_removed_after_a_clean_close() {
+fn a_start_whose_manifest_was_in_doubt_has_its_files_removed_if_it_holds() {
     let disk = SimDisk::new();
     let broker = filled(&disk);
     disk.fail(Fault::os_error(Operation::SyncDir, EIO));
@@ -124,6 +124,29 @@ fn a_topic_inherits_no_commits_of_one_whose_deletion_failed_half_way() {
         broker.create_topic("t", small_segments()).unwrap();
         assert_eq!(committed(&broker), None);
     }
+}
+
+#[test]
+fn a_topic_inherits_no_commits_of_one_whose_deletion_was_in_doubt() {
+    let mut deletions = 0;
+    for at in 0..4 {
+        let disk = SimDisk::new();
+        let broker = filled(&disk);
+        let id = TopicPartition::new("t", 0);
+        broker.group("g").commit_offsets(&[(id, 3)]).unwrap();
+        disk.fail(Fault::os_error(Operation::SyncDir, EIO).after(at));
+        let _ = broker.delete_topic("t");
+        disk.clear_faults();
+        // If it was the sync of offsets that failed, so does this.
+        let _ = broker.close();
+        let broker = support::open(&disk).unwrap();
+        if broker.topic("t").is_err() {
+            broker.create_topic("t", small_segments()).unwrap();
+            assert_eq!(committed(&broker), None, "{at}");
+            deletions += 1;
+        }
+    }
+    assert!(deletions > 0);
 }
 
 #[test]
