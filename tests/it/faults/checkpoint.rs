@@ -107,7 +107,7 @@ fn prepared() -> SimDisk {
 
 #[test]
 fn whatever_fails_a_checkpoint_is_whole_or_not_there() {
-    sweep::<Checkpoints>("checkpoints", &prepared(), 4);
+    sweep::<Checkpoints>("checkpoints", &prepared(), 6);
 }
 
 impl Checkpoints {

@@ -43,7 +43,7 @@ fn prepared() -> SimDisk {
 
 #[test]
 fn whatever_fails_while_logs_are_compacted_each_key_keeps_its_value() {
-    sweep::<Compaction>("compaction", &prepared(), 4);
+    sweep::<Compaction>("compaction", &prepared(), 2);
 }
 
 impl Compaction {
