@@ -166,10 +166,11 @@ impl Case {
         self.explain(workload.errors());
         let failed = !workload.errors().is_empty();
         workload.look(self.strikes_readers());
-        let turn = usize::from(self.sticky) + usize::try_from(self.at).expect("small");
-        let (end, left) = crashes(&disk).swap_remove(turn % 2);
+        let crashes = crashes(&disk);
         disk.clear_faults();
-        workload.check(&left, end);
+        for (end, left) in crashes {
+            workload.check(&left, end);
+        }
         workload.go_on();
         workload.close();
         workload.check(&disk, End::Closed);

@@ -169,6 +169,22 @@ fn a_topic_whose_predecessors_commits_cannot_be_forgotten_is_not_made() {
 }
 
 #[test]
+fn a_topic_that_could_not_be_made_or_changed_is_as_before_for_the_next_process_too() {
+    let disk = SimDisk::new();
+    let broker = filled(&disk);
+    disk.fail(Fault::os_error(Operation::Open, EIO).on_path("data/u-0/0"));
+    let made = broker.create_topic("u", small_segments()).map(drop);
+    disk.fail(Fault::os_error(Operation::Open, EIO).on_path("data/t-1/0"));
+    let added = broker.add_partitions("t", 2);
+    for failed in [made, added] {
+        assert!(failed.unwrap_err().is_retryable());
+        let next = support::open(&disk.duplicate()).unwrap();
+        assert!(next.topic("u").is_err());
+        assert_eq!(next.topic("t").unwrap().partition_count(), 1);
+    }
+}
+
+#[test]
 fn partitions_can_be_added_however_often_that_failed_before() {
     let disk = SimDisk::new();
     let broker = filled(&disk);
