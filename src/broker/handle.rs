@@ -232,8 +232,8 @@ impl Broker {
     ///
     /// Appends wait for a moment, while the ends of all partitions are noted. Segments that are deleted
     /// meanwhile are removed when they have been linked. Missing parents of `dir` are made. Until the copy
-    /// is whole it is called `dir` with `.partial` behind; after a crash, the next checkpoint of the same name
-    /// removes what is there.
+    /// is whole it is called `dir` with `.partial` behind; after a crash or a failure, the next checkpoint of the
+    /// same name removes what is there.
     ///
     /// ```
     /// # fn main() -> streamlog::Result<()> {
