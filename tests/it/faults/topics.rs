@@ -110,14 +110,14 @@ impl Topics {
     fn change(
         &mut self,
         name: &'static str,
-        wanted: Fate,
+        wanted: &Fate,
         call: impl FnOnce(&Broker) -> Result<()>,
     ) {
         let broker = self.broker();
         let result = call(&broker);
         match &result {
-            Ok(()) => self.fates.succeeded(&broker, name, &wanted),
-            Err(error) => self.fates.failed(&broker, name, &wanted, error),
+            Ok(()) => self.fates.succeeded(&broker, name, wanted),
+            Err(error) => self.fates.failed(&broker, name, wanted, error),
         }
         match result {
             // What came before did not happen.
@@ -128,7 +128,7 @@ impl Topics {
 
     fn create(&mut self, name: &'static str, config: TopicConfig) {
         let wanted = Fate::there(None, &config);
-        self.change(name, wanted, |broker| {
+        self.change(name, &wanted, |broker| {
             broker.create_topic(name, config).map(drop)
         });
         if let Ok(topic) = self.broker().topic(name) {
@@ -140,7 +140,7 @@ impl Topics {
 
     fn alter(&mut self, name: &'static str, config: TopicConfig) {
         let wanted = Fate::there(self.id(name), &config);
-        self.change(name, wanted, |broker| broker.alter_topic(name, config));
+        self.change(name, &wanted, |broker| broker.alter_topic(name, config));
     }
 
     fn add_partitions(&mut self, name: &'static str, count: u32) {
@@ -149,11 +149,11 @@ impl Topics {
         };
         let config = TopicConfig::clone(&topic.config()).partitions(count);
         let wanted = Fate::there(Some(topic.id()), &config);
-        self.change(name, wanted, |broker| broker.add_partitions(name, count));
+        self.change(name, &wanted, |broker| broker.add_partitions(name, count));
     }
 
     fn delete(&mut self, name: &'static str) {
-        self.change(name, Fate::Gone, |broker| broker.delete_topic(name));
+        self.change(name, &Fate::Gone, |broker| broker.delete_topic(name));
     }
 
     fn id(&self, name: &str) -> Option<String> {

@@ -29,7 +29,7 @@ fn readers_are_right_while_logs_are_compacted_and_shortened() {
 }
 
 /// How long a round takes. A seed repeats its settings; what happens at once depends on the machine.
-const ROUND: Duration = Duration::from_millis(1_000);
+const ROUND: Duration = Duration::from_secs(1);
 
 /// More milliseconds than the clock goes on while a pass is at work, where it does.
 const SLACK: i64 = 600_000;
