@@ -13,7 +13,7 @@ use crate::format::manifest::{Manifest, ManifestTopic};
 use crate::format::metadata::PartitionMetadata;
 use crate::format::topic_id::TopicId;
 use crate::log::durable_ends::DurableEnds;
-use crate::log::names::{parse_partition_dir, partition_dir};
+use crate::log::names::{METADATA_FILE, parse_partition_dir, partition_dir};
 
 /// Makes a manifest from the partition directories that are there.
 pub(super) fn adopt(
@@ -80,7 +80,7 @@ pub(super) fn recognise(manifest: &mut Manifest, ends: &DurableEnds, log_starts:
 
 /// The topic id that a partition's directory carries.
 fn topic_id(disk: &dyn Disk, dir: &Path) -> Option<TopicId> {
-    let bytes = read_file(disk, &dir.join("partition.metadata"), 4096).ok()??;
+    let bytes = read_file(disk, &dir.join(METADATA_FILE), 4096).ok()??;
     PartitionMetadata::decode(&bytes)
         .ok()
         .map(|metadata| metadata.topic_id)

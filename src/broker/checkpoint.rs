@@ -156,7 +156,11 @@ impl BrokerState {
             let cut = |(id, log): &mut (TopicId, HeldLog<'_>)| Ok((*id, log.cut()?));
             let logs = held.iter_mut().map(cut).collect::<Result<_>>()?;
             Ok(Cut {
-                manifest: manifest.clone(),
+                manifest: Manifest {
+                    // Nothing of them is copied.
+                    deleted: Vec::new(),
+                    ..manifest.clone()
+                },
                 logs,
             })
         })

@@ -9,10 +9,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::BrokerState;
-use super::manifest_file::MANIFEST;
-use crate::disk::{
-    DirEntry, Disk, TEMPORARY, read_file, remove_if_present, replace_file, sync_parent,
-};
+use crate::disk::{Disk, read_file, remove_if_present, replace_file, sync_parent};
 use crate::error::{Error, Result};
 use crate::format::checkpoint::OffsetCheckpoint;
 use crate::format::metadata::{MetaProperties, encode_clean_shutdown};
@@ -92,27 +89,6 @@ pub(super) fn take_clean_marker(disk: &dyn Disk, root: &Path) -> Result<bool> {
         sync_parent(disk, &marker)?;
     }
     Ok(was_there)
-}
-
-/// Removes what was to replace a file of the directory when a crash came. What cannot be removed is
-/// overwritten by the next replacement.
-pub(super) fn remove_unfinished(disk: &dyn Disk, root: &Path, entries: &[DirEntry]) {
-    const REPLACED: [&str; 7] = [
-        MANIFEST,
-        META_PROPERTIES,
-        CLEAN_MARKER,
-        RECOVERY_POINTS,
-        LOG_STARTS,
-        HIGH_WATERMARKS,
-        CLEANER_OFFSETS,
-    ];
-    let is_unfinished = |entry: &&DirEntry| {
-        let replaced = entry.name.strip_suffix(TEMPORARY);
-        replaced.is_some_and(|name| REPLACED.contains(&name))
-    };
-    for entry in entries.iter().filter(is_unfinished) {
-        let _ = disk.remove_file(&root.join(&entry.name));
-    }
 }
 
 /// Checks that the directory is of a version that we know; makes the file if it is missing.

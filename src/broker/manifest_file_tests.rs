@@ -21,6 +21,7 @@ fn manifest(partitions: u32, log_starts: Vec<(u32, u64)>) -> Manifest {
             config: Vec::new(),
             log_starts,
         }],
+        deleted: Vec::new(),
     }
 }
 

@@ -14,6 +14,7 @@ mod checkpoints;
 mod cleaner;
 mod handle;
 mod housekeeping;
+mod leftovers;
 mod manifest_file;
 mod open;
 mod registry;

@@ -16,11 +16,11 @@ use parking_lot::Mutex;
 use super::adopt::{adopt, recognise};
 use super::checkpoints::{self, Checkpoint};
 use super::cleaner::Cleaner;
+use super::leftovers::{self, Cleared};
 use super::manifest_file::{self, MANIFEST};
 use super::registry::{self, FIRST_PRODUCER_ID, Registry, Topics};
 use super::report::RecoveryReport;
 use super::salvage::finish_salvages;
-use super::topics::remove_tree;
 use super::{BrokerBuilder, BrokerState, Housekeeping};
 use crate::bell::Bell;
 use crate::clock::Clock;
@@ -32,7 +32,7 @@ use crate::format::metadata::MetaProperties;
 use crate::format::topic_id::TopicId;
 use crate::group::offsets::OffsetStore;
 use crate::log::durable_ends::DurableEnds;
-use crate::log::names::{is_deleted_partition_dir, parse_partition_dir, partition_dir};
+use crate::log::names::{parse_partition_dir, partition_dir};
 use crate::log::open_segments::OpenSegments;
 use crate::log::recovery::{self, OpenRequest, PartitionRecovery};
 use crate::log::space::{DiskSpace, Purpose};
@@ -76,9 +76,8 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
         recognise(&mut manifest, &ends, &log_starts);
         manifest
     });
-    report.stray = strays(root, &entries, &manifest);
-    checkpoints::remove_unfinished(&**disk, root, &entries);
-    finish_deletions(&**disk, root, &entries, &mut report);
+    let Cleared { stray, gone } = leftovers::clear(&**disk, root, &entries, &manifest);
+    report.stray = stray;
     finish_salvages(&**disk, root, &entries, &manifest)?;
 
     let bell = Arc::new(Bell::default());
@@ -108,6 +107,8 @@ pub(super) fn open(builder: &BrokerBuilder) -> Result<Arc<BrokerState>> {
         replace_file(&**disk, &root.join(MANIFEST), &manifest.encode())?;
     }
     let registry = Registry::new(root, Arc::clone(disk), manifest, builder.seed, topics);
+    // If that fails, the next open tries again.
+    let _ = registry.forget_deleted(&gone);
     let offsets = OffsetStore::new(builder.offsets_retention, clock, &opening.housekeeping);
     let cleaner = Arc::new(Cleaner::new(
         Arc::clone(&registry),
@@ -228,42 +229,6 @@ pub(super) fn id_bytes(seed: u64, number: u64) -> [u8; 16] {
         registry::mix(registry::mix(seed).wrapping_add(number)),
     );
     ((u128::from(high) << 64) | u128::from(low)).to_be_bytes()
-}
-
-/// Removes what a crash left of topics that were deleted. What cannot be removed is only in the way.
-fn finish_deletions(
-    disk: &dyn Disk,
-    root: &Path,
-    entries: &[DirEntry],
-    report: &mut RecoveryReport,
-) {
-    let deleted = entries
-        .iter()
-        .filter(|entry| entry.is_dir && is_deleted_partition_dir(&entry.name));
-    for entry in deleted {
-        let dir = root.join(&entry.name);
-        if remove_tree(disk, &dir).is_err() {
-            report.stray.push(dir);
-        }
-    }
-}
-
-/// Partition directories that no topic of the manifest has.
-fn strays(root: &Path, entries: &[DirEntry], manifest: &Manifest) -> Vec<std::path::PathBuf> {
-    let topics = manifest.topics.iter();
-    let counts: HashMap<_, _> = topics
-        .map(|topic| (topic.name.as_str(), topic.partitions))
-        .collect();
-    let belongs = |entry: &DirEntry| {
-        parse_partition_dir(&entry.name).is_none_or(|(name, partition)| {
-            counts.get(name).is_some_and(|count| partition < *count)
-        })
-    };
-    entries
-        .iter()
-        .filter(|entry| entry.is_dir && !belongs(entry))
-        .map(|entry| root.join(&entry.name))
-        .collect()
 }
 
 /// Ids handed out from now on are above any that is in a log.

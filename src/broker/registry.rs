@@ -159,6 +159,18 @@ impl Registry {
         }
     }
 
+    /// Nothing is left of deleted topics. From here on nothing of their names is removed: it may come from
+    /// elsewhere.
+    pub(super) fn forget_deleted(&self, gone: &[TopicId]) -> Result<()> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let mut reserved = self.manifest.lock();
+        let deleted = &mut reserved.manifest.deleted;
+        deleted.retain(|topic| !gone.contains(&topic.id));
+        self.file.store(&reserved.manifest, Effect::MakesRoom)
+    }
+
     /// Does something while no topic changes: with the manifest as it is on disk, and the topics.
     pub(super) fn while_unchanged<T>(
         &self,

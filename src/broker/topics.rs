@@ -1,16 +1,19 @@
 //! Creating, altering and deleting topics.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::BrokerState;
 use super::checkpoints::Checkpoint;
+use super::leftovers::topic_of;
 use super::manifest_file::Effect;
 use super::open::{Opening, configuration, new_topic};
 use super::registry::{Topics, find};
 use crate::config::{ConfigOp, TopicConfig, topic_names_collide, validate_topic_name};
 use crate::disk::{DirEntry, Disk};
 use crate::error::{Error, Result};
-use crate::format::manifest::{Manifest, ManifestTopic};
+use crate::format::manifest::{DeletedTopic, Manifest, ManifestTopic};
+use crate::format::topic_id::TopicId;
 use crate::log::names::{aside_name, partition_dir};
 use crate::topic::TopicState;
 
@@ -40,7 +43,7 @@ impl BrokerState {
                     .ok_or(Error::IllegalState("the new topic is not in the manifest"))?;
                 // The version that the registry has when this is done.
                 let topic = new_topic(stored, self.registry.version() + 1)?;
-                self.clear_leftovers(&topic, 0, stored.partitions)?;
+                self.clear_leftovers(&topic, 0..stored.partitions, &manifest.deleted)?;
                 self.open_partitions(&topic, stored)?;
                 let topic = Arc::new(topic);
                 topics.insert(Arc::clone(&topic.name), Arc::clone(&topic));
@@ -170,7 +173,7 @@ impl BrokerState {
         let topic = topics.get(name).ok_or_else(unknown)?;
         let have = u32::try_from(topic.partitions.load().len()).unwrap_or(u32::MAX);
         if have < stored.partitions {
-            self.clear_leftovers(topic, have, stored.partitions)?;
+            self.clear_leftovers(topic, have..stored.partitions, &manifest.deleted)?;
             self.open_partitions(topic, stored)?;
         }
         let altered = new_topic(stored, topic.serial)?;
@@ -200,18 +203,29 @@ impl BrokerState {
         Ok(())
     }
 
-    /// Moves aside what an earlier topic of the name left: its records must not come back.
-    fn clear_leftovers(&self, topic: &TopicState, from: u32, to: u32) -> Result<()> {
+    /// Takes away what an earlier topic of the name left, for its records must not come back: what is known to
+    /// be a deleted topic's is removed, the rest is moved aside.
+    fn clear_leftovers(
+        &self,
+        topic: &TopicState,
+        partitions: Range<u32>,
+        deleted: &[DeletedTopic],
+    ) -> Result<()> {
         let entries = self
             .disk
             .list(&self.root)
             .map_err(|error| Error::io("list", &self.root, error))?;
-        for partition in from..to {
+        for partition in partitions {
             let dir = partition_dir(&self.root, &topic.name, partition);
-            let is_there = entries
-                .iter()
-                .any(|entry| entry.is_dir && dir.ends_with(&entry.name));
-            if is_there {
+            let mut directories = entries.iter().filter(|entry| entry.is_dir);
+            if !directories.any(|entry| dir.ends_with(&entry.name)) {
+                continue;
+            }
+            if let Some(former) = topic_of(&*self.disk, &dir, deleted, false) {
+                let retired = self.retire(&dir, &unique(former.id), "delete")?;
+                // What cannot be removed is known by its name to the next open.
+                let _ = remove_tree(&*self.disk, &retired);
+            } else {
                 self.retire(&dir, &free_unique(&dir, topic, &entries), "stray")?;
             }
         }
@@ -248,8 +262,14 @@ impl BrokerState {
         let _names = self.segments.names().change();
         self.forget_checkpoints(name)?;
         let change = |manifest: &mut Manifest, _| {
-            find(manifest, name)?;
+            let topic = find(manifest, name)?;
+            let topic = DeletedTopic {
+                name: name.to_owned(),
+                id: topic.id,
+                partitions: topic.partitions,
+            };
             manifest.topics.retain(|topic| topic.name != name);
+            manifest.deleted.push(topic);
             Ok(())
         };
         let removed = self
@@ -265,14 +285,18 @@ impl BrokerState {
         // From here on the topic is gone for good; what fails below leaves only garbage behind.
         let forgotten = self.offsets.forget_topic(self, name);
         let mut outcome = forgotten;
+        let mut are_gone = true;
         for partition in topic.partitions.load().iter() {
             let released = partition.log().release();
-            let unique = format!("{:032x}", u128::from_be_bytes(topic.id.0));
             let removed = self
-                .retire(partition.log().dir(), &unique, "delete")
+                .retire(partition.log().dir(), &unique(topic.id), "delete")
                 .and_then(|retired| remove_tree(&*self.disk, &retired))
                 .map(|()| self.space.give_back(partition.log().counted_bytes()));
+            are_gone &= removed.is_ok();
             outcome = outcome.and(released).and(removed);
+        }
+        if are_gone {
+            outcome = outcome.and(self.registry.forget_deleted(&[topic.id]));
         }
         outcome
     }
@@ -311,6 +335,11 @@ fn free_unique(dir: &std::path::Path, topic: &TopicState, entries: &[DirEntry]) 
         }
         number = number.wrapping_add(1);
     }
+}
+
+/// What tells a directory that is moved aside from others of its name.
+fn unique(id: TopicId) -> String {
+    format!("{:032x}", u128::from_be_bytes(id.0))
 }
 
 /// What the manifest keeps of a configuration: what differs from the defaults.

@@ -10,7 +10,8 @@
 //!  config retention.ms=-1
 //!  start 2 5000
 //! topic clicks FBUWFxgZGhscHR4fICEiIw 1 adopted
-//! crc32 82fcaf92
+//! deleted carts ICEiIyQlJicoKSorLC0uLw 2
+//! crc32 3bf5c31b
 //! ```
 //!
 //! The number in the first line covers all files that are ours, not only this one: a reader that
@@ -30,6 +31,7 @@ const VERSION: u32 = 1;
 const HEADER: &str = "streamlog-topics ";
 const CHECKSUM: &str = "crc32 ";
 const ADOPTED: &str = "adopted";
+const DELETED: &str = "deleted ";
 
 /// Everything that the file says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,6 +40,8 @@ pub(crate) struct Manifest {
     /// block is written before its first id is used.
     pub(crate) next_producer_id: i64,
     pub(crate) topics: Vec<ManifestTopic>,
+    /// Topics that were deleted, and whose directories may be there yet.
+    pub(crate) deleted: Vec<DeletedTopic>,
 }
 
 /// One topic.
@@ -52,6 +56,15 @@ pub(crate) struct ManifestTopic {
     pub(crate) config: Vec<(String, String)>,
     /// Partitions whose first records were deleted, with the log start offset that was promised.
     pub(crate) log_starts: Vec<(u32, u64)>,
+}
+
+/// A topic that is no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DeletedTopic {
+    pub(crate) name: String,
+    pub(crate) id: TopicId,
+    /// How many it had.
+    pub(crate) partitions: u32,
 }
 
 /// Why a manifest cannot be used.
@@ -79,6 +92,11 @@ impl Manifest {
         for topic in &self.topics {
             encode_topic(&mut text, topic);
         }
+        for topic in &self.deleted {
+            text.push_str(DELETED);
+            escape(&mut text, &topic.name, " ");
+            let _ = writeln!(text, " {} {}", topic.id, topic.partitions);
+        }
         let checksum = crc32fast::hash(text.as_bytes());
         let _ = writeln!(text, "{CHECKSUM}{checksum:08x}");
         text.into_bytes()
@@ -97,6 +115,7 @@ impl Manifest {
         let mut manifest = Self {
             next_producer_id: next_producer_id.ok_or(ids.error("no next producer id"))?,
             topics: Vec::new(),
+            deleted: Vec::new(),
         };
         for line in lines {
             manifest.decode_line(line)?;
@@ -109,6 +128,11 @@ impl Manifest {
         if let Some(topic) = line.text.strip_prefix("topic ") {
             let topic = decode_topic(topic).ok_or(line.error("malformed topic"))?;
             self.topics.push(topic);
+            return Ok(());
+        }
+        if let Some(topic) = line.text.strip_prefix(DELETED) {
+            let topic = decode_deleted(topic).ok_or(line.error("malformed deleted topic"))?;
+            self.deleted.push(topic);
             return Ok(());
         }
         let topic = self.topics.last_mut();
@@ -224,6 +248,16 @@ fn decode_topic(line: &str) -> Option<ManifestTopic> {
     words.next().is_none().then_some(topic)
 }
 
+fn decode_deleted(line: &str) -> Option<DeletedTopic> {
+    let mut words = line.split(' ');
+    let topic = DeletedTopic {
+        name: unescape(words.next()?).filter(|name| !name.is_empty())?,
+        id: words.next()?.parse().ok()?,
+        partitions: number(words.next()?)?,
+    };
+    words.next().is_none().then_some(topic)
+}
+
 fn decode_config(line: &str) -> Option<(String, String)> {
     let (key, value) = line.split_once('=')?;
     Some((unescape(key)?, unescape(value)?))
@@ -271,7 +305,8 @@ mod tests {
         config retention.ms=-1\n \
         config cleanup.policy=compact,delete\n \
         start 2 5000\n\
-        topic clicks FBUWFxgZGhscHR4fICEiIw 1 adopted\n";
+        topic clicks FBUWFxgZGhscHR4fICEiIw 1 adopted\n\
+        deleted carts ICEiIyQlJicoKSorLC0uLw 2\n";
 
     fn sealed(text: &str) -> Vec<u8> {
         format!("{text}crc32 {:08x}\n", crc32fast::hash(text.as_bytes())).into_bytes()
@@ -297,9 +332,15 @@ mod tests {
             config: Vec::new(),
             log_starts: Vec::new(),
         };
+        let carts = DeletedTopic {
+            name: "carts".to_owned(),
+            id: "ICEiIyQlJicoKSorLC0uLw".parse().unwrap(),
+            partitions: 2,
+        };
         Manifest {
             next_producer_id: 1000,
             topics: vec![orders, clicks],
+            deleted: vec![carts],
         }
     }
 
@@ -327,13 +368,14 @@ mod tests {
         let odd = "a b=c%d\n\r\t\0%41\u{7f}é\u{1f600}";
         let mut manifest = example();
         odd.clone_into(&mut manifest.topics[0].name);
+        odd.clone_into(&mut manifest.deleted[0].name);
         manifest.topics[0].config = vec![
             (odd.to_owned(), odd.to_owned()),
             (String::new(), String::new()),
         ];
         let bytes = manifest.encode();
         assert_eq!(Manifest::decode(&bytes), Ok(manifest));
-        assert_eq!(String::from_utf8(bytes).unwrap().lines().count(), 8);
+        assert_eq!(String::from_utf8(bytes).unwrap().lines().count(), 9);
     }
 
     #[test]

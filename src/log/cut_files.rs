@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use super::cut::LogCut;
 use super::durable_ends::DurablePoint;
-use super::names::FileKind;
+use super::names::{FileKind, METADATA_FILE};
 use super::writer::EPOCH_FILE;
 use crate::disk::{Copier, with_suffix};
 use crate::error::{Error, Result};
@@ -20,9 +20,6 @@ use crate::format::metadata::PartitionMetadata;
 use crate::format::producer_snapshot;
 use crate::format::topic_id::TopicId;
 use crate::record::Offset;
-
-/// Kafka's name for the file with the id of the topic.
-pub(super) const METADATA_FILE: &str = "partition.metadata";
 
 /// What ends the second name of the active segment's file, until it is copied.
 const GROWING: &str = ".growing";

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::cut_files::METADATA_FILE;
 use super::writer::EPOCH_FILE;
 use crate::disk::TEMPORARY;
+
+/// Of which topic a partition's directory is.
+pub(crate) const METADATA_FILE: &str = "partition.metadata";
 
 /// A partition's directory: Kafka's `<topic>-<partition>`.
 pub(crate) fn partition_dir(root: &Path, topic: &str, partition: u32) -> PathBuf {

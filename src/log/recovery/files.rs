@@ -13,8 +13,7 @@ use crate::format::batch::{BatchHeader, HEADER_LEN, UNPROTECTED_LEN};
 use crate::format::metadata::PartitionMetadata;
 use crate::format::seal::FrameDigest;
 use crate::log::compaction::swap;
-use crate::log::cut_files::METADATA_FILE;
-use crate::log::names::{FileKind, is_deleted, is_unfinished};
+use crate::log::names::{FileKind, METADATA_FILE, is_deleted, is_unfinished};
 use crate::log::scan::{Check, Scanner};
 use crate::record::Offset;
 

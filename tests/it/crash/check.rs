@@ -1,6 +1,6 @@
 //! Everything that must hold of a disk that a crash left, and go on to hold.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use streamlog::sim::{DiskImage, SimDisk};
@@ -27,11 +27,10 @@ pub(crate) fn check_state(
     })?;
     let found = look(&broker, promise.ledger)?;
     promise.check(&found)?;
-    expect_none_left(
-        disk,
-        &report.stray,
-        &[".cleaned", ".swap", ".deleted", ".tmp", "-delete"],
-    )?;
+    ensure(report.stray.is_empty(), || {
+        format!("{:?} of no topic", report.stray)
+    })?;
+    expect_none_left(disk, &[".cleaned", ".swap", ".deleted", ".tmp", "-delete"])?;
     let mut after = append_everywhere(&broker, &found)?;
     if promise.ledger.cleans {
         after = clean_everywhere(&broker, &clock, promise, after)?;
@@ -113,13 +112,11 @@ fn look_into(
     Ok((copy, found))
 }
 
-/// What is nobody's is removed, but for directories that no topic has: those are kept, and reported.
-fn expect_none_left(disk: &SimDisk, stray: &[PathBuf], endings: &[&str]) -> Outcome {
+/// What is nobody's is removed.
+fn expect_none_left(disk: &SimDisk, endings: &[&str]) -> Outcome {
     let is_left = |path: &Path| {
         let name = path.to_string_lossy();
-        path.starts_with(DIR)
-            && !stray.iter().any(|stray| path.starts_with(stray))
-            && endings.iter().any(|ending| name.ends_with(*ending))
+        path.starts_with(DIR) && endings.iter().any(|ending| name.ends_with(*ending))
     };
     let image = disk.image();
     let files = image.files().into_iter().map(|(path, _)| path);
