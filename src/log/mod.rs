@@ -357,6 +357,8 @@ impl Log {
 
     /// Syncs, and leaves the files as a clean open wants them. Nothing is written afterwards.
     pub(crate) fn close(&self) -> Result<()> {
+        // What fails goes with the next open.
+        let _ = self.remove_below_start();
         let _removal = self.removal.lock();
         let sync = || self.sync(Next::Appends);
         let synced = self.commit.wait(self.end_offset(), sync);

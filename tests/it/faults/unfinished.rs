@@ -41,6 +41,28 @@ fn files_that_could_not_be_removed_go_when_the_broker_is_opened_again() {
 }
 
 #[test]
+fn a_segment_that_is_finished_below_the_start_goes_with_the_close() {
+    let disk = SimDisk::new();
+    let broker = filled(&disk);
+    let log = partition(&broker, "t", 0);
+    log.delete_records(log.high_watermark()).unwrap();
+    // The segment that was active then is finished by these.
+    for _ in 0..10 {
+        append(&log, 1, 3).unwrap();
+    }
+    drop(log);
+    broker.close().unwrap();
+    let image = disk.image();
+    let broker = support::open(&disk).unwrap();
+    traces::assert_removed(&disk, &partition(&broker, "t", 0));
+    broker.close().unwrap();
+    for (path, _) in image.files() {
+        let is_there = disk.read(&path).is_some();
+        assert!(is_there, "{} went with the next open", path.display());
+    }
+}
+
+#[test]
 fn a_start_whose_manifest_was_in_doubt_has_its_files_removed_if_it_holds() {
     let disk = SimDisk::new();
     let broker = filled(&disk);
