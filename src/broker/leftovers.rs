@@ -47,7 +47,7 @@ pub(super) fn clear(
                 cleared.stray.push(dir);
             }
         } else if let Some(topic) = topic_of(disk, &dir, &manifest.deleted, belongs) {
-            let retired = retire(disk, root, &entry.name, topic.id);
+            let retired = retire(disk, root, &dir, &unique(topic.id), "delete");
             if retired.and_then(|it| remove_tree(disk, &it)).is_err() {
                 cleared.gone.retain(|gone| *gone != topic.id);
                 cleared.stray.push(dir);
@@ -100,17 +100,27 @@ pub(super) fn topic_of<'a>(
     })
 }
 
-/// Gives a directory the name that it would have got from who deleted its topic. Its files go only once that
-/// is durable: what says whose it was goes with them.
-fn retire(disk: &dyn Disk, root: &Path, name: &str, id: TopicId) -> Result<PathBuf> {
-    let unique = format!("{:032x}", u128::from_be_bytes(id.0));
-    let retired = root.join(aside_name(name, &unique, "delete"));
-    let dir = root.join(name);
-    disk.rename(&dir, &retired)
-        .map_err(|error| Error::io("rename", &dir, error))?;
+/// Renames a partition's directory as Kafka does, durably, so that it is no partition's any more. Before its
+/// files go, if they do: what says whose it was goes with them.
+pub(super) fn retire(
+    disk: &dyn Disk,
+    root: &Path,
+    dir: &Path,
+    unique: &str,
+    why: &str,
+) -> Result<PathBuf> {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    let retired = root.join(aside_name(&name, unique, why));
+    disk.rename(dir, &retired)
+        .map_err(|error| Error::io("rename", dir, error))?;
     disk.sync_dir(root)
         .map_err(|error| Error::io("sync directory", root, error))?;
     Ok(retired)
+}
+
+/// What tells a directory that is moved aside from others of its name.
+pub(super) fn unique(id: TopicId) -> String {
+    format!("{:032x}", u128::from_be_bytes(id.0))
 }
 
 /// False for directories of partitions that no topic has.

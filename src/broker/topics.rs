@@ -1,11 +1,12 @@
 //! Creating, altering and deleting topics.
 
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::BrokerState;
 use super::checkpoints::Checkpoint;
-use super::leftovers::topic_of;
+use super::leftovers::{self, topic_of, unique};
 use super::manifest_file::Effect;
 use super::open::{Opening, configuration, new_topic};
 use super::registry::{Topics, find};
@@ -13,7 +14,6 @@ use crate::config::{ConfigOp, TopicConfig, topic_names_collide, validate_topic_n
 use crate::disk::{DirEntry, Disk};
 use crate::error::{Error, Result};
 use crate::format::manifest::{DeletedTopic, Manifest, ManifestTopic};
-use crate::format::topic_id::TopicId;
 use crate::log::names::{aside_name, partition_dir};
 use crate::topic::TopicState;
 
@@ -232,17 +232,8 @@ impl BrokerState {
         Ok(())
     }
 
-    /// Renames a partition's directory as Kafka does, so that it is no partition's any more.
-    fn retire(&self, dir: &std::path::Path, unique: &str, why: &str) -> Result<std::path::PathBuf> {
-        let name = dir.file_name().unwrap_or_default().to_string_lossy();
-        let retired = self.root.join(aside_name(&name, unique, why));
-        self.disk
-            .rename(dir, &retired)
-            .map_err(|error| Error::io("rename", dir, error))?;
-        self.disk
-            .sync_dir(&self.root)
-            .map_err(|error| Error::io("sync directory", &self.root, error))?;
-        Ok(retired)
+    fn retire(&self, dir: &Path, unique: &str, why: &str) -> Result<PathBuf> {
+        leftovers::retire(&*self.disk, &self.root, dir, unique, why)
     }
 
     pub(super) fn delete_topic(&self, name: &str) -> Result<()> {
@@ -324,7 +315,7 @@ impl BrokerState {
 
 /// Makes the name free under which a directory is moved aside: an earlier attempt at the same partition may
 /// have left one, too.
-fn free_unique(dir: &std::path::Path, topic: &TopicState, entries: &[DirEntry]) -> String {
+fn free_unique(dir: &Path, topic: &TopicState, entries: &[DirEntry]) -> String {
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
     let mut number = u128::from_be_bytes(topic.id.0);
     loop {
@@ -337,11 +328,6 @@ fn free_unique(dir: &std::path::Path, topic: &TopicState, entries: &[DirEntry]) 
     }
 }
 
-/// What tells a directory that is moved aside from others of its name.
-fn unique(id: TopicId) -> String {
-    format!("{:032x}", u128::from_be_bytes(id.0))
-}
-
 /// What the manifest keeps of a configuration: what differs from the defaults.
 fn stored_config(config: &TopicConfig) -> Vec<(String, String)> {
     config
@@ -352,7 +338,7 @@ fn stored_config(config: &TopicConfig) -> Vec<(String, String)> {
 }
 
 /// Removes a directory of files.
-pub(super) fn remove_tree(disk: &dyn Disk, dir: &std::path::Path) -> Result<()> {
+pub(super) fn remove_tree(disk: &dyn Disk, dir: &Path) -> Result<()> {
     let entries = disk
         .list(dir)
         .map_err(|error| Error::io("list", dir, error))?;
